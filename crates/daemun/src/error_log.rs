@@ -1,0 +1,3 @@
+//! The error log. It lives in the engine, which logs too.
+
+pub use http::log::error::{ErrorLog, Level};

@@ -1,0 +1,242 @@
+//! The master: one thread and one loop, which waits for signals, for words of the workers, and for time to pass.
+//!
+//! What is to be done is decided in [`pool`], which touches no process; what is done is here and in the files beside:
+//! [`start`] up to the first fork, [`spawn`] the fork, [`reload`] HUP. The master never starts a thread or a runtime
+//! and never calls the application (but for `--preload`), so nothing that a worker or an application does ends it.
+
+mod backoff;
+mod context;
+mod listeners;
+mod pidfile;
+mod pool;
+mod reload;
+mod spawn;
+mod start;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+use http::slots::Slot;
+use http::sys::time::monotonic_ms;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use context::{Address, DRAINING, Listener, READY, WorkerContext};
+
+use crate::error_log::{ErrorLog, Level};
+use crate::host::Host;
+use crate::settings::{Bind, Exit, Settings};
+use crate::sys::privileges::Identity;
+use crate::sys::process::{self, Background};
+use crate::sys::reason;
+use crate::sys::signals::{Signal, SignalQueue};
+use pidfile::Pidfile;
+use pool::{Action, Pool};
+
+/// Runs the master until it is told to end. Gives the exit code. `reread` reads the settings anew for a reload; `work`
+/// is what a worker does, and gives its exit code.
+pub fn run(
+    settings: Settings,
+    host: &'static dyn Host,
+    reread: &dyn Fn() -> Result<Settings, Exit>,
+    work: &dyn Fn(WorkerContext) -> i32,
+) -> i32 {
+    match start::start(settings, host, reread, work) {
+        Ok(master) => master.serve(),
+        Err(code) => code,
+    }
+}
+
+struct Master<'a> {
+    settings: Settings,
+    host: &'static dyn Host,
+    reread: &'a dyn Fn() -> Result<Settings, Exit>,
+    work: &'a dyn Fn(WorkerContext) -> i32,
+    log: Arc<ErrorLog>,
+    /// Whom the workers run as.
+    identity: Identity,
+    listeners: Vec<Listener>,
+    /// Sockets that systemd passed: they stand in for the settings' addresses.
+    inherited: Option<Vec<Bind>>,
+    pidfile: Option<Pidfile>,
+    /// Who waits for the start, when this runs in the background.
+    background: Option<Background>,
+    /// `None` only in a worker, which has given it up.
+    signals: Option<SignalQueue>,
+    slots: &'static [Slot],
+    pool: Pool,
+    /// Where each worker writes; gone once it has closed it.
+    words: BTreeMap<i32, File>,
+    /// The settings of a reload in progress.
+    pending: Option<reload::Pending>,
+    /// HUP came during a reload.
+    reload_again: bool,
+    /// Workers started so far.
+    age: u64,
+    pid: i32,
+}
+
+impl Master<'_> {
+    fn serve(mut self) -> i32 {
+        loop {
+            self.pool.tick(monotonic_ms());
+            if let Some(code) = self.perform() {
+                return self.end(code);
+            }
+            if std::mem::take(&mut self.reload_again) {
+                self.reload();
+                continue;
+            }
+            self.wait();
+            self.hear_workers();
+            for signal in self.signals.as_ref().map(SignalQueue::drain).unwrap_or_default() {
+                self.on_signal(signal);
+            }
+            while let Some((pid, death)) = process::reap() {
+                self.words.remove(&pid);
+                self.pool.on_death(monotonic_ms(), pid, death);
+            }
+        }
+    }
+
+    /// Does what the pool has decided. Gives the exit code when that is to end.
+    fn perform(&mut self) -> Option<i32> {
+        loop {
+            let actions = self.pool.take_actions();
+            if actions.is_empty() {
+                return None;
+            }
+            for action in actions {
+                match action {
+                    Action::Log(level, message) => self.log.log(level, format_args!("{message}")),
+                    Action::Spawn { seat, generation } => self.spawn(seat, generation),
+                    Action::Kill { pid, signal } => {
+                        // One that is gone already is about to be reaped.
+                        let _ = process::kill(pid, signal);
+                    }
+                    Action::Commit => self.commit(),
+                    Action::Abandon => self.pending = None,
+                    Action::CloseListeners => self.close_listeners(),
+                    Action::Exit(code) => return Some(code),
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something happens or the pool wants to be asked again.
+    fn wait(&self) {
+        let Some(signals) = &self.signals else { return };
+        let first = PollFd::new(signals.fd(), PollFlags::POLLIN);
+        let words = self.words.values().map(|word| PollFd::new(word.as_fd(), PollFlags::POLLIN));
+        let mut all: Vec<PollFd> = std::iter::once(first).chain(words).collect();
+        let longest = self.pool.idle_time(monotonic_ms());
+        // An interrupted call is as good as a signal that came.
+        let _ = poll(&mut all, PollTimeout::try_from(longest).unwrap_or(PollTimeout::ZERO));
+    }
+
+    /// Reads what the workers have written: that they serve, or that they want to be replaced.
+    fn hear_workers(&mut self) {
+        let now = monotonic_ms();
+        let mut ready = false;
+        let pool = &mut self.pool;
+        self.words.retain(|&pid, word| {
+            let mut bytes = [0; 16];
+            match word.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    for byte in &bytes[..count] {
+                        match *byte {
+                            READY => {
+                                ready = true;
+                                pool.on_ready(now, pid);
+                            }
+                            DRAINING => pool.on_draining(now, pid),
+                            _ => {}
+                        }
+                    }
+                }
+                Err(_) => {}
+            }
+            true
+        });
+        if ready && let Some(background) = self.background.take() {
+            background.tell(0);
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        let now = monotonic_ms();
+        if signal != Signal::SIGCHLD {
+            let name = signal.as_str().trim_start_matches("SIG").to_ascii_lowercase();
+            self.log.info(format_args!("Handling signal: {name}"));
+        }
+        match signal {
+            Signal::SIGTERM => self.pool.stop(now, false, 0),
+            Signal::SIGINT | Signal::SIGQUIT => self.pool.stop(now, true, 0),
+            Signal::SIGUSR1 => {
+                self.reopen_log();
+                self.pool.reopen_logs();
+            }
+            _ if self.pool.is_stopping() => {}
+            Signal::SIGHUP if self.pool.is_reloading() => self.reload_again = true,
+            Signal::SIGHUP => self.reload(),
+            Signal::SIGTTIN => self.pool.more(),
+            Signal::SIGTTOU => self.pool.fewer(now),
+            Signal::SIGUSR2 => self.log.warning(format_args!("binary upgrade is not supported yet: USR2 is ignored")),
+            Signal::SIGWINCH if self.settings.daemon => {
+                self.log.info(format_args!("graceful stop of workers"));
+                self.pool.send_home(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn reopen_log(&self) {
+        if let Err(error) = self.log.reopen() {
+            self.log.error(format_args!("cannot reopen the error log, the old file stays: {}", reason(&error)));
+        }
+        own(&self.log, &self.identity);
+    }
+
+    /// From now on nobody is accepted, and a successor can take the addresses.
+    fn close_listeners(&mut self) {
+        for listener in self.listeners.drain(..).chain(self.pending.take().into_iter().flat_map(|new| new.listeners)) {
+            listener.unlink();
+        }
+    }
+
+    fn end(mut self, code: i32) -> i32 {
+        let level = if code == 0 { Level::Info } else { Level::Error };
+        self.log.log(level, format_args!("Shutting down: Master"));
+        if let Some(reason) = self.pool.reason {
+            self.log.log(level, format_args!("Reason: {reason}"));
+        }
+        if let Some(pidfile) = self.pidfile.take() {
+            pidfile.remove();
+        }
+        if let Some(background) = self.background.take() {
+            background.tell(code);
+        }
+        code
+    }
+
+    fn log_listeners(&self) {
+        let all: Vec<String> = self.listeners.iter().map(Listener::url).collect();
+        self.log.info(format_args!("Listening at: {} ({})", all.join(","), self.pid));
+    }
+}
+
+/// Gives the log's file to the workers' user, so that they can reopen it.
+fn own(log: &ErrorLog, identity: &Identity) {
+    if let (Some(file), (user, group)) = (log.file(), identity.owner())
+        && (user.is_some() || group.is_some())
+        && let Err(error) = std::os::unix::fs::fchown(file, user, group)
+    {
+        log.warning(format_args!("cannot give the error log to the workers' user: {}", reason(&error)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! HUP: new settings are read, addresses opened, workers booted; only when those are ready does anything change for
+//! the ones that run.
+
+use std::sync::Arc;
+
+use http::sys::time::monotonic_ms;
+
+use super::pool::Limits;
+use super::start::warn;
+use super::{Listener, Master, Pidfile, listeners, own};
+use crate::error_log::{ErrorLog, Level};
+use crate::settings::{Exit, Settings};
+use crate::sys::privileges::Identity;
+use crate::sys::reason;
+
+/// What a reload will put in place.
+pub(super) struct Pending {
+    pub generation: u64,
+    pub settings: Settings,
+    pub listeners: Vec<Listener>,
+    pub log: Arc<ErrorLog>,
+}
+
+impl Master<'_> {
+    /// Begins a reload.
+    pub(super) fn reload(&mut self) {
+        self.log.info(format_args!("Hang up: Master"));
+        self.reopen_log();
+        match self.prepare_reload() {
+            Ok((settings, listeners, log)) => {
+                warn(&log, &settings);
+                if self.settings.preload {
+                    log.warning(format_args!("the application was preloaded: a reload keeps its code"));
+                }
+                let generation = self.pool.begin_reload(monotonic_ms(), Limits::of(&settings));
+                self.pending = Some(Pending { generation, settings, listeners, log });
+            }
+            Err(why) => {
+                self.log.log_lines(Level::Error, &why);
+                self.log.error(format_args!("reload failed; the running workers stay"));
+            }
+        }
+    }
+
+    /// Everything of a reload that can fail without a worker. Nothing that is in use changes.
+    fn prepare_reload(&self) -> Result<(Settings, Vec<Listener>, Arc<ErrorLog>), String> {
+        let settings = self.reread_settings().map_err(|exit| exit.message)?;
+        let identity = Identity::of(&settings);
+        if let Some(obstacle) = identity.obstacle(&settings) {
+            return Err(obstacle);
+        }
+        if settings.workers * 2 > self.slots.len() {
+            let place = settings.place("workers");
+            let most = self.slots.len() / 2;
+            return Err(format!("{place}: for more than {most} workers the server must be started anew"));
+        }
+        if let Some(path) = settings.pidfile.as_deref().filter(|path| Some(*path) != self.pidfile_path()) {
+            Pidfile::check(path)?;
+        }
+        let log = if settings.errorlog == self.settings.errorlog {
+            Arc::clone(&self.log)
+        } else {
+            let log = ErrorLog::open(&settings.errorlog, settings.loglevel).map_err(|error| {
+                let place = settings.place("errorlog");
+                format!("cannot open the error log `{}` ({place}): {}", settings.errorlog, reason(&error))
+            })?;
+            own(&log, &identity);
+            Arc::new(log)
+        };
+        let binds = self.inherited.as_ref().unwrap_or(&settings.bind);
+        let listeners = listeners::reopen(binds, &self.listeners, &settings).map_err(|refused| match refused.hint {
+            Some(hint) => format!("{}\nhint: {hint}", refused.what),
+            None => refused.what,
+        })?;
+        Ok((settings, listeners, log))
+    }
+
+    /// Reads the settings where the program was started, which a preloaded application may have left.
+    fn reread_settings(&self) -> Result<Settings, Exit> {
+        let here = std::env::current_dir();
+        let _ = std::env::set_current_dir(&self.settings.start_dir);
+        let settings = (self.reread)();
+        if let Ok(here) = here {
+            let _ = std::env::set_current_dir(here);
+        }
+        settings
+    }
+
+    fn pidfile_path(&self) -> Option<&std::path::Path> {
+        self.pidfile.as_ref().map(Pidfile::path)
+    }
+
+    /// The new workers are ready: their settings are the settings from now on.
+    pub(super) fn commit(&mut self) {
+        let Some(new) = self.pending.take() else { return };
+        let kept = |old: &Listener| new.listeners.iter().any(|listener| listener.bind == old.bind);
+        self.listeners.iter().filter(|old| !kept(old)).for_each(Listener::unlink);
+        let moved = new.listeners.len() != self.listeners.len() || !self.listeners.iter().all(kept);
+        self.listeners = new.listeners;
+        self.log = new.log;
+        self.log.set_level(new.settings.loglevel);
+        self.identity = Identity::of(&new.settings);
+        self.settings = new.settings;
+        if self.settings.pidfile.as_deref() != self.pidfile_path() {
+            if let Some(old) = self.pidfile.take() {
+                old.remove();
+            }
+            match self.settings.pidfile.as_deref().map(Pidfile::create).transpose() {
+                Ok(pidfile) => self.pidfile = pidfile,
+                Err(why) => self.log.error(format_args!("{why}")),
+            }
+        }
+        if moved {
+            self.log_listeners();
+        }
+        self.log.info(format_args!("Reload done: the new workers serve, the old ones end"));
+    }
+}

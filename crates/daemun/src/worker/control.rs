@@ -1,0 +1,121 @@
+//! A worker's life while it serves: signals, draining and its limit, the master's death.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::engine::Engine;
+use tokio::net::unix::pipe;
+use tokio::time::Instant;
+
+use crate::settings::Settings;
+use crate::sys::process;
+use crate::sys::signals::{Signal, SignalQueue};
+
+/// Why `Control::run` returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The worker is done.
+    Ended,
+    /// Another thread is to drive the runtime.
+    Front,
+}
+
+/// How often the parent is looked at.
+const PARENT: Duration = Duration::from_secs(1);
+
+pub struct Control {
+    engine: Arc<Engine>,
+    /// The signal queue's pipe, for its readiness only.
+    readable: pipe::Receiver,
+    signals: SignalQueue,
+    graceful_timeout: Duration,
+    master: i32,
+    /// When draining is given up.
+    limit: Option<Instant>,
+}
+
+impl Control {
+    /// Inside the runtime.
+    pub fn new(engine: Arc<Engine>, signals: SignalQueue, settings: &Settings, master: i32) -> io::Result<Control> {
+        let readable = pipe::Receiver::from_owned_fd(signals.fd().try_clone_to_owned()?)?;
+        Ok(Control { engine, readable, signals, graceful_timeout: settings.graceful_timeout, master, limit: None })
+    }
+
+    /// Drives the worker's life. `until_front`: returns when the engine wants another thread to drive the runtime.
+    pub async fn run(&mut self, until_front: bool) -> Why {
+        loop {
+            if self.engine.is_drained() {
+                return Why::Ended;
+            }
+            if until_front && self.engine.is_fronted() {
+                return Why::Front;
+            }
+            if self.engine.is_draining() && self.limit.is_none() {
+                self.limit = Some(Instant::now() + self.graceful_timeout);
+            }
+            let wake = Instant::now() + PARENT;
+            let wake = self.limit.map_or(wake, |limit| limit.min(wake));
+            tokio::select! {
+                _ = self.readable.readable() => {
+                    let end = self.handle_signals();
+                    // Finds the pipe empty, which makes the runtime wait for the next signal.
+                    let _ = self.readable.try_read(&mut [0]);
+                    if end {
+                        return self.end();
+                    }
+                }
+                () = self.engine.changed() => {}
+                () = tokio::time::sleep_until(wake) => {
+                    if std::os::unix::process::parent_id() as i32 != self.master {
+                        self.engine.log.info(format_args!("Parent changed, shutting down"));
+                        self.engine.drain();
+                    }
+                    if self.limit.is_some_and(|limit| limit <= Instant::now()) {
+                        let slot = self.engine.slot();
+                        self.engine.log.warning(format_args!(
+                            "{:?} have passed: {} requests on {} connections are cut",
+                            self.graceful_timeout,
+                            slot.requests.load(Relaxed),
+                            slot.connections.load(Relaxed)
+                        ));
+                        return self.end();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acts on what has come; `true`: end now.
+    fn handle_signals(&mut self) -> bool {
+        for signal in self.signals.drain() {
+            match signal {
+                Signal::SIGTERM => self.engine.drain(),
+                Signal::SIGINT | Signal::SIGQUIT => return true,
+                Signal::SIGUSR1 => {
+                    if let Err(error) = self.engine.log.reopen() {
+                        self.engine.log.error(format_args!("cannot reopen the error log: {error}"));
+                    }
+                    if let Some(access) = &self.engine.access {
+                        access.reopen(&self.engine.log);
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// The end without waiting for anything. If the application's thread is in a call, it cannot be waited for.
+    fn end(&self) -> Why {
+        self.engine.stop();
+        if let Some(access) = &self.engine.access {
+            access.flush();
+        }
+        if self.engine.is_fronted() && self.engine.slot().thread_calls().iter().any(|call| call.load(Relaxed) != 0) {
+            process::exit_now(0);
+        }
+        Why::Ended
+    }
+}

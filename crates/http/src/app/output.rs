@@ -1,0 +1,193 @@
+//! What an application answers through: straight into the connection's sender when it is called in the connection's
+//! own task, or into a channel when it runs on another thread.
+
+use std::time::{Duration, Instant};
+
+use super::channel::{Channel, Event};
+use crate::conn::io::Stream;
+use crate::conn::sender::Sender;
+use crate::exchange::{Chunk, ResponseHead};
+
+/// The client is gone; further output is pointless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// Level of a line for the error log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// A call that took longer has proven to be slow.
+pub const SLOW: Duration = Duration::from_micros(500);
+/// An inline answer with more than this many bytes unsent is carried on by the job loop.
+const INLINE_MEMORY: usize = 256 * 1024;
+
+enum Sink<'a> {
+    Inline { sender: &'a mut Sender, stream: &'a Stream, log: &'a mut Vec<(Severity, String)>, may_suspend: bool },
+    Channel { channel: &'a Channel, events: Vec<Event>, started: bool, waiting: usize, left: Option<u64> },
+}
+
+/// Where one answer goes.
+pub struct Output<'a> {
+    sink: Sink<'a>,
+    /// When the application was called.
+    pub called: Instant,
+    gone: bool,
+}
+
+impl<'a> Output<'a> {
+    /// For a call in the connection's own task.
+    pub fn inline(
+        sender: &'a mut Sender,
+        stream: &'a Stream,
+        log: &'a mut Vec<(Severity, String)>,
+        may_suspend: bool,
+        called: Instant,
+    ) -> Self {
+        let sink = Sink::Inline { sender, stream, log, may_suspend };
+        Output { sink, called, gone: false }
+    }
+
+    /// For a call on another thread.
+    pub fn channel(channel: &'a Channel) -> Self {
+        let sink = Sink::Channel { channel, events: Vec::new(), started: false, waiting: 0, left: None };
+        Output { sink, called: Instant::now(), gone: false }
+    }
+
+    /// For the rest of an answer whose head is already with the connection.
+    pub fn resumed(channel: &'a Channel) -> Self {
+        let sink = Sink::Channel { channel, events: Vec::new(), started: true, waiting: 0, left: None };
+        Output { sink, called: Instant::now(), gone: false }
+    }
+
+    /// The head of the answer. Once, before any body.
+    pub fn start(&mut self, head: ResponseHead) {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.start(head),
+            Sink::Channel { events, started, left, .. } => {
+                *started = true;
+                *left = head.length;
+                events.push(Event::Head(head));
+            }
+        }
+    }
+
+    pub fn is_started(&self) -> bool {
+        match &self.sink {
+            Sink::Inline { sender, .. } => sender.started,
+            Sink::Channel { started, .. } => *started,
+        }
+    }
+
+    /// An interim answer such as 103 (RFC 8297); `fields` are encoded lines. Sent at once.
+    pub fn informational(&mut self, status: u16, fields: Vec<u8>) -> Result<(), Gone> {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.informational(status, &fields),
+            Sink::Channel { events, .. } => events.push(Event::Informational(status, fields)),
+        }
+        self.flush()
+    }
+
+    /// A short piece of the body, copied.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.copy(bytes),
+            Sink::Channel { .. } => self.push(Chunk::Bytes(bytes.to_vec())),
+        }
+    }
+
+    /// A piece of the body.
+    pub fn push(&mut self, chunk: Chunk) {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.push(chunk),
+            Sink::Channel { events, waiting, left, .. } => {
+                if let Some(left) = left {
+                    *left = left.saturating_sub(chunk.len());
+                }
+                *waiting += chunk.memory().map_or(0, <[u8]>::len);
+                events.push(Event::Body(chunk));
+            }
+        }
+    }
+
+    /// Whether all bytes of the announced Content-Length are here, so that nothing waits for what the application
+    /// does after its last byte.
+    pub fn is_satisfied(&self) -> bool {
+        match &self.sink {
+            Sink::Inline { sender, .. } => sender.is_satisfied(),
+            Sink::Channel { left, .. } => *left == Some(0),
+        }
+    }
+
+    /// Whether another thread does the sending, so that what is delivered now is not held up by this one.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.sink, Sink::Channel { .. })
+    }
+
+    /// Sends what is here. May wait for the client: to be called without the interpreter's lock.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        let sent = match &mut self.sink {
+            Sink::Inline { sender, stream, .. } => sender.try_flush(stream).map_err(|_| Gone),
+            Sink::Channel { channel, events, waiting, .. } => {
+                *waiting = 0;
+                channel.deliver(events)
+            }
+        };
+        self.gone |= sent.is_err();
+        sent
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether the calling thread should give the rest of the answer up to the job loop: the call is slow, or more is
+    /// unsent than a thread that also serves the sockets may keep.
+    pub fn should_suspend(&self) -> bool {
+        match &self.sink {
+            Sink::Inline { sender, may_suspend: true, .. } => {
+                sender.pending() > INLINE_MEMORY || self.called.elapsed() > SLOW
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer is complete.
+    pub fn end(&mut self) {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.end(),
+            Sink::Channel { events, .. } => events.push(Event::End),
+        }
+    }
+
+    /// The answer cannot be completed: the client sees a broken connection.
+    pub fn abort(&mut self) {
+        match &mut self.sink {
+            Sink::Inline { sender, .. } => sender.abort(),
+            Sink::Channel { events, .. } => events.push(Event::Abort),
+        }
+    }
+
+    /// A line for the error log.
+    pub fn log(&mut self, severity: Severity, line: String) {
+        match &mut self.sink {
+            Sink::Inline { log, .. } => log.push((severity, line)),
+            Sink::Channel { events, .. } => events.push(Event::Log(severity, line)),
+        }
+    }
+}
+
+impl Drop for Output<'_> {
+    /// Nothing that was accepted stays behind.
+    fn drop(&mut self) {
+        if let Sink::Channel { channel, events, .. } = &mut self.sink
+            && !events.is_empty()
+        {
+            let _ = channel.deliver(events);
+        }
+    }
+}

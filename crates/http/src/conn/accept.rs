@@ -1,0 +1,69 @@
+//! Taking connections from the listeners.
+//!
+//! The listening sockets are shared by all workers. A worker leaves a connection to another one while that one has
+//! nothing to do or clearly fewer connections: so a busy worker does not hold what an idle one could serve.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::{Conn, h1, io::Stream};
+use crate::engine::Engine;
+use crate::exchange::{Local, Peer};
+
+/// A listening socket of this worker.
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// How long a worker looks away for the others to take a connection.
+const LOOK_AWAY: Duration = Duration::from_millis(1);
+/// How long it waits when it is out of descriptors or memory.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Peer::Inet(address)))
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+/// Accepts for as long as the task lives.
+pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
+    loop {
+        while engine.should_look_away() {
+            tokio::time::sleep(LOOK_AWAY).await;
+        }
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let conn = Conn::new(stream, peer, local.clone(), engine.clone());
+                tokio::spawn(h1::serve(conn));
+                if engine.has_company() {
+                    // Lets the new connection's task run, and the other workers look, before the next one is taken.
+                    tokio::task::yield_now().await;
+                }
+            }
+            Err(error) if is_exhaustion(&error) => {
+                engine.log.error(format_args!("cannot accept a connection: {error}"));
+                tokio::time::sleep(EXHAUSTED).await;
+            }
+            Err(_) => {} // the client was gone before it was accepted
+        }
+    }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,188 @@
+//! HTTP/1 on a connection (RFC 9112): wait, read a head, have it answered, again.
+
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Instant;
+
+use wire::h1::{Framing, Refusal, parse};
+
+use super::pool::{self, Exchange};
+use super::sender::Sender;
+use super::{Conn, registry};
+use crate::exchange::Request;
+use crate::handlers::errors;
+use crate::phases;
+
+/// What follows an exchange.
+enum Next {
+    /// Wait for another request.
+    Idle,
+    /// Close; `true`: the peer may still be sending, so read on for a while lest a reset destroys the answer.
+    Close(bool),
+}
+
+/// How long the rest of what a client sends is read and thrown away before its connection is closed, in ms.
+const LINGER: u64 = 5_000;
+/// How many bytes of it.
+const LINGER_BYTES: usize = 8 << 20;
+
+/// Serves a connection to its end.
+pub async fn serve(mut conn: Conn) {
+    let settings = conn.engine.config.settings.clone();
+    let mut limit = settings.client_header_timeout;
+    loop {
+        conn.arm(limit);
+        limit = settings.keepalive_timeout;
+        let Some(exchange) = idle(&mut conn).await else { return };
+        match Box::pin(exchanges(&mut conn, exchange)).await {
+            Next::Idle if settings.keepalive_timeout > 0 => {}
+            Next::Idle | Next::Close(false) => return,
+            Next::Close(true) => return Box::pin(linger(conn)).await,
+        }
+    }
+}
+
+/// Waits for the first bytes of a request; `None` when the connection is to end.
+async fn idle(conn: &mut Conn) -> Option<Exchange> {
+    let mut first = true;
+    conn.watch.set_idle(true);
+    let exchange = poll_fn(|cx| {
+        let mut exchange = pool::take(&conn.local);
+        match conn.stream.poll_read(cx, &mut exchange.request.buf, pool::READ) {
+            Poll::Ready(Ok(read)) if read > 0 => Poll::Ready(Some(exchange)),
+            Poll::Ready(_) => {
+                pool::put(exchange);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                pool::put(exchange);
+                if conn.expired() || conn.engine.is_stopping() {
+                    return Poll::Ready(None);
+                }
+                if first {
+                    first = false;
+                    conn.watch.register(cx);
+                    if conn.engine.is_draining() {
+                        conn.arm(registry::TICK * 4);
+                    }
+                }
+                Poll::Pending
+            }
+        }
+    })
+    .await;
+    conn.watch.set_idle(false);
+    exchange
+}
+
+/// Answers the request whose first bytes are read, and those that follow it without a pause.
+async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
+    let Exchange { mut request, mut sender } = exchange;
+    request.peer = conn.peer;
+    loop {
+        request.started = Instant::now();
+        if let Err(next) = read_head(conn, &mut request, &mut sender).await {
+            return next;
+        }
+        conn.requests = conn.requests.saturating_add(1);
+        let slot = conn.engine.slot();
+        slot.requests.fetch_add(1, Relaxed);
+        let (back, unread) = phases::exchange(conn, request, &mut sender).await;
+        slot.requests.fetch_sub(1, Relaxed);
+        slot.handled.fetch_add(1, Relaxed);
+        conn.engine.request_ended();
+        request = back;
+        if !sender.keep_alive {
+            let more = unread || request.buf.len() > request.consumed;
+            return Next::Close(more);
+        }
+        if request.buf.len() == request.consumed {
+            pool::put(Exchange { request, sender });
+            return Next::Idle;
+        }
+        let consumed = request.consumed;
+        request.buf.drain(..consumed);
+        pool::clean(&mut request);
+    }
+}
+
+/// Reads until the head is complete and well-formed; otherwise what to do with the connection.
+async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) -> Result<(), Next> {
+    let engine = conn.engine.clone();
+    let settings = &engine.config.settings;
+    let mut waiting = false;
+    loop {
+        match parse(&request.buf, &settings.limits, &mut request.head) {
+            Ok(Some(len)) => {
+                request.consumed = len;
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(refusal) => return Err(refuse(conn, request, sender, refusal).await),
+        }
+        if !waiting {
+            waiting = true;
+            conn.arm(settings.client_header_timeout);
+        }
+        let full = request.buf.len() == request.buf.capacity();
+        if full {
+            request.buf.reserve(pool::READ);
+        }
+        match conn.read(&mut request.buf, usize::MAX).await {
+            Ok(0) => return Err(Next::Close(false)),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                engine.log.info(format_args!("{}: the request head did not arrive in time", conn.client()));
+                sender.reset_without_request();
+                errors::page(sender, 408, &[]);
+                let _ = conn.flush(sender, settings.send_timeout).await;
+                phases::log_refused(conn, request, sender);
+                return Err(Next::Close(true));
+            }
+            Err(_) => return Err(Next::Close(false)),
+        }
+    }
+}
+
+/// Answers a malformed head.
+async fn refuse(conn: &mut Conn, request: &mut Request, sender: &mut Sender, refusal: Refusal) -> Next {
+    let engine = conn.engine.clone();
+    engine.log.warning(format_args!("Invalid request from ip={}: {}", conn.client(), refusal.reason()));
+    sender.reset_without_request();
+    errors::page(sender, refusal.status(), &[]);
+    let _ = conn.flush(sender, engine.config.settings.send_timeout).await;
+    phases::log_refused(conn, request, sender);
+    Next::Close(true)
+}
+
+/// Whether the whole body is already behind the head, so that nothing has to be read for the next request.
+pub fn body_is_here(request: &Request) -> bool {
+    match request.head.framing {
+        Framing::None => true,
+        Framing::Length(len) => (request.buf.len() - request.head.len) as u64 >= len,
+        Framing::Chunked => false,
+    }
+}
+
+/// Lingering close: FIN, then read until the peer closes too, within limits.
+async fn linger(mut conn: Conn) {
+    conn.stream.shutdown_write();
+    conn.arm(LINGER);
+    conn.watch.set_idle(true);
+    let mut scratch = Vec::with_capacity(pool::READ);
+    let mut total = 0;
+    while total < LINGER_BYTES && !conn.engine.is_stopping() {
+        scratch.clear();
+        let registered = poll_fn(|cx| {
+            conn.watch.register(cx);
+            Poll::Ready(())
+        });
+        registered.await;
+        match conn.read(&mut scratch, usize::MAX).await {
+            Ok(read) if read > 0 => total += read,
+            _ => return,
+        }
+    }
+}

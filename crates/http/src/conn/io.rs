@@ -1,0 +1,126 @@
+//! The stream under a connection: TCP or a Unix socket. A closed set, so an enum.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::exchange::FileSlice;
+use crate::sys;
+
+/// A connected, non-blocking stream.
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads into the free capacity of `buf`, at most `max` bytes; the number of bytes, 0 at the end.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>, max: usize) -> Poll<io::Result<usize>> {
+        let before = buf.len();
+        let room = (buf.capacity() - before).min(max);
+        if room == 0 {
+            return Poll::Ready(Err(io::Error::other("no room to read into")));
+        }
+        let mut limited = ReadBuf::uninit(&mut buf.spare_capacity_mut()[..room]);
+        let polled = match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut limited),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, &mut limited),
+        };
+        let read = limited.filled().len();
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                sys::grow_initialised(buf, before + read);
+                Poll::Ready(Ok(read))
+            }
+        }
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Sends a part of a file; the number of bytes, 0 when the file is shorter than it was.
+    pub fn poll_sendfile(&mut self, cx: &mut Context<'_>, slice: &FileSlice, done: u64) -> Poll<io::Result<usize>> {
+        let socket = self.as_raw_fd();
+        let file = slice.file.as_raw_fd();
+        let (offset, left) = (slice.offset + done, slice.len - done);
+        loop {
+            let sent = match self {
+                Stream::Tcp(stream) => match stream.poll_write_ready(cx) {
+                    Poll::Ready(ready) => ready
+                        .and_then(|()| stream.try_io(Interest::WRITABLE, || sys::sendfile(socket, file, offset, left))),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Stream::Unix(stream) => match stream.poll_write_ready(cx) {
+                    Poll::Ready(ready) => ready
+                        .and_then(|()| stream.try_io(Interest::WRITABLE, || sys::sendfile(socket, file, offset, left))),
+                    Poll::Pending => return Poll::Pending,
+                },
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Writes what the socket takes now, without waiting.
+    pub fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_write_vectored(slices),
+            Stream::Unix(stream) => stream.try_write_vectored(slices),
+        }
+    }
+
+    /// Reads what is there now, without waiting.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read(buf),
+            Stream::Unix(stream) => stream.try_read(buf),
+        }
+    }
+
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Sends FIN; the peer may still send.
+    pub fn shutdown_write(&self) {
+        sys::shutdown_write(self.as_raw_fd());
+    }
+
+    /// Gathers small writes into full segments until switched off (head and file part of one answer).
+    pub fn cork(&self, on: bool) {
+        if let Stream::Tcp(stream) = self {
+            sys::cork(stream.as_raw_fd(), on);
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}

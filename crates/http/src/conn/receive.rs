@@ -1,0 +1,326 @@
+//! Reading a request's body (RFC 9112 section 6): whole before the handler is called, or streamed to it.
+//!
+//! Buffered bodies stay in the request's own buffer when they fit there, in memory up to `client_body_buffer_size`,
+//! and in an unlinked temporary file beyond that.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use wire::h1::{Chunk, ChunkedDecoder, Framing, Span};
+
+use super::Conn;
+use super::pool::READ;
+use super::sender::Sender;
+use crate::config::Settings;
+use crate::exchange::stream::{BodyError, Demand};
+use crate::exchange::{BodyStream, Request, RequestBody};
+use crate::sys;
+
+/// Bytes of trailer fields taken.
+const TRAILERS: usize = 8 * 1024;
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub enum Failure {
+    /// The client went away.
+    Gone,
+    /// To be answered with that status; the reason is for the log.
+    Refused(u16, String),
+}
+
+/// The framing of a body, as it is taken off.
+enum Decoder {
+    Length(u64),
+    Chunked(Box<ChunkedDecoder>),
+}
+
+/// What the first bytes of `raw` are.
+enum Step {
+    /// Drop so many; more must be read.
+    More(usize),
+    /// Drop `skip`, then `len` bytes are body.
+    Data { skip: usize, len: usize },
+    /// Drop so many; the body is complete.
+    End(usize),
+}
+
+impl Decoder {
+    fn new(framing: Framing) -> Option<Decoder> {
+        match framing {
+            Framing::None | Framing::Length(0) => None,
+            Framing::Length(len) => Some(Decoder::Length(len)),
+            Framing::Chunked => Some(Decoder::Chunked(Box::new(ChunkedDecoder::new(TRAILERS)))),
+        }
+    }
+
+    fn step(&mut self, raw: &[u8]) -> Result<Step, String> {
+        match self {
+            Decoder::Length(0) => Ok(Step::End(0)),
+            Decoder::Length(_) if raw.is_empty() => Ok(Step::More(0)),
+            Decoder::Length(left) => {
+                let len = (raw.len() as u64).min(*left);
+                *left -= len;
+                Ok(Step::Data { skip: 0, len: len as usize })
+            }
+            Decoder::Chunked(decoder) => match decoder.decode(raw).map_err(|refusal| refusal.reason().to_owned())? {
+                Chunk::More { consumed } => Ok(Step::More(consumed)),
+                Chunk::Data { skip, len } => Ok(Step::Data { skip, len }),
+                Chunk::End { consumed } => Ok(Step::End(consumed)),
+            },
+        }
+    }
+
+    /// How much may be read without taking bytes that a later use of the connection must see: no limit for chunked,
+    /// where what is left over is kept.
+    fn read_limit(&self) -> usize {
+        match self {
+            Decoder::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            Decoder::Chunked(_) => usize::MAX,
+        }
+    }
+
+    fn trailers(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        match self {
+            Decoder::Chunked(decoder) => decoder.trailers(),
+            Decoder::Length(_) => &[],
+        }
+    }
+}
+
+/// Where a buffered body goes.
+enum Store {
+    Memory(Vec<u8>),
+    File(std::fs::File, u64),
+}
+
+/// Reads the whole body of `request`.
+pub async fn buffer(
+    conn: &mut Conn,
+    request: &mut Request,
+    sender: &mut Sender,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let head = request.head.len;
+    if let Framing::Length(len) = request.head.framing {
+        if len > settings.max_body() {
+            return Err(too_large());
+        }
+        if len <= settings.client_body_buffer_size {
+            return buffer_in_place(conn, request, sender, len as usize, settings).await;
+        }
+    }
+    let Some(mut decoder) = Decoder::new(request.head.framing) else { return Ok(()) };
+    let mut store = Store::Memory(Vec::new());
+    let mut total = 0u64;
+    let mut at = head;
+    loop {
+        match decoder.step(&request.buf[at..]).map_err(|why| Failure::Refused(400, why))? {
+            Step::Data { skip, len } => {
+                at += skip;
+                total += len as u64;
+                if total > settings.max_body() {
+                    return Err(too_large());
+                }
+                let data = &request.buf[at..at + len];
+                store.add(data, settings).map_err(|error| {
+                    Failure::Refused(
+                        500,
+                        format!("cannot buffer a request body in {}: {error}", settings.temporary().display()),
+                    )
+                })?;
+                at += len;
+            }
+            Step::End(consumed) => {
+                request.consumed = at + consumed;
+                request.trailers = decoder.trailers().to_vec();
+                request.body = match store {
+                    Store::Memory(bytes) if bytes.is_empty() => RequestBody::Empty,
+                    Store::Memory(bytes) => RequestBody::Memory(bytes),
+                    Store::File(file, len) => RequestBody::File { file, len },
+                };
+                return Ok(());
+            }
+            Step::More(consumed) => {
+                at += consumed;
+                if at == request.buf.len() {
+                    request.buf.truncate(head);
+                    at = head;
+                } else if at > head {
+                    request.buf.drain(head..at);
+                    at = head;
+                }
+                say_continue(conn, request, sender, settings).await?;
+                if request.buf.capacity() - request.buf.len() < READ {
+                    request.buf.reserve(4 * READ);
+                }
+                read_some(conn, &mut request.buf, decoder.read_limit(), settings).await?;
+            }
+        }
+    }
+}
+
+/// A body that fits: read right behind the head, in one buffer.
+async fn buffer_in_place(
+    conn: &mut Conn,
+    request: &mut Request,
+    sender: &mut Sender,
+    len: usize,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let end = request.head.len + len;
+    if request.buf.len() < end {
+        say_continue(conn, request, sender, settings).await?;
+        request.buf.reserve_exact(end - request.buf.len());
+    }
+    while request.buf.len() < end {
+        let missing = end - request.buf.len();
+        read_some(conn, &mut request.buf, missing, settings).await?;
+    }
+    request.consumed = end;
+    if len > 0 {
+        request.body = RequestBody::Inline(Span { start: request.head.len as u32, end: end as u32 });
+    }
+    Ok(())
+}
+
+async fn read_some(conn: &mut Conn, buf: &mut Vec<u8>, max: usize, settings: &Settings) -> Result<(), Failure> {
+    conn.arm(settings.client_body_timeout);
+    match conn.read(buf, max).await {
+        Ok(0) => Err(Failure::Gone),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            Err(Failure::Refused(408, "the request body did not arrive in time".into()))
+        }
+        Err(_) => Err(Failure::Gone),
+    }
+}
+
+/// `Expect: 100-continue` (RFC 9110 section 10.1.1): the client waits to be told before it sends its body.
+async fn say_continue(
+    conn: &mut Conn,
+    request: &mut Request,
+    sender: &mut Sender,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    if std::mem::take(&mut request.head.expect_continue) {
+        sender.informational(100, &[]);
+        conn.flush(sender, settings.send_timeout).await.map_err(|_| Failure::Gone)?;
+    }
+    Ok(())
+}
+
+fn too_large() -> Failure {
+    Failure::Refused(413, "client intended to send too large body".into())
+}
+
+impl Store {
+    fn add(&mut self, data: &[u8], settings: &Settings) -> io::Result<()> {
+        if let Store::Memory(bytes) = self {
+            if (bytes.len() + data.len()) as u64 <= settings.client_body_buffer_size {
+                bytes.extend_from_slice(data);
+                return Ok(());
+            }
+            let mut file = sys::temporary_file(&settings.temporary())?;
+            file.write_all(bytes)?;
+            *self = Store::File(file, bytes.len() as u64);
+        }
+        if let Store::File(file, len) = self {
+            file.write_all(data)?;
+            *len += data.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Streams a body to the thread that reads it (`--request-buffering off`), beside the answer.
+pub struct Pump {
+    pub stream: Arc<BodyStream>,
+    decoder: Decoder,
+    /// Read from the socket and not taken yet: raw[at..]
+    raw: Vec<u8>,
+    at: usize,
+    expect_continue: bool,
+    left: u64,
+    pub done: bool,
+}
+
+impl Pump {
+    /// Takes the body over from `request`; `None` when there is none.
+    pub fn new(request: &mut Request, settings: &Settings) -> Option<Pump> {
+        let decoder = Decoder::new(request.head.framing)?;
+        let head = request.head.len;
+        let mut raw = Vec::with_capacity(4 * READ);
+        raw.extend_from_slice(&request.buf[head..]);
+        request.buf.truncate(head);
+        request.consumed = head;
+        let stream = Arc::new(BodyStream::default());
+        request.body = RequestBody::Stream(stream.clone());
+        let expect_continue = request.head.expect_continue;
+        Some(Pump { stream, decoder, raw, at: 0, expect_continue, left: settings.max_body(), done: false })
+    }
+
+    /// Moves what can be moved. Ready when the body is complete or has failed.
+    pub fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Conn, sender: &mut Sender, timeout: u64) -> Poll<()> {
+        while !self.done {
+            let room = match self.stream.poll_demand(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Demand::Abandoned) => return self.finish(None, false),
+                Poll::Ready(Demand::Room(room)) => room,
+            };
+            match self.decoder.step(&self.raw[self.at..]) {
+                Err(_) => return self.finish(Some(BodyError::Malformed), false),
+                Ok(Step::End(consumed)) => {
+                    self.at += consumed;
+                    return self.finish(None, true);
+                }
+                Ok(Step::Data { skip, len }) => {
+                    if len as u64 > self.left {
+                        return self.finish(Some(BodyError::Malformed), false);
+                    }
+                    self.left -= len as u64;
+                    self.at += skip;
+                    self.stream.push(&self.raw[self.at..self.at + len]);
+                    self.at += len;
+                }
+                Ok(Step::More(consumed)) => {
+                    self.at += consumed;
+                    self.raw.drain(..self.at);
+                    self.at = 0;
+                    if std::mem::take(&mut self.expect_continue) && !sender.started {
+                        sender.informational(100, &[]);
+                        let _ = sender.try_flush(&conn.stream);
+                    }
+                    self.raw.reserve(READ);
+                    let max = room.max(READ).min(self.decoder.read_limit());
+                    match conn.stream.poll_read(cx, &mut self.raw, max) {
+                        Poll::Pending if conn.expired() => return self.finish(Some(BodyError::Disconnected), false),
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(read)) if read > 0 => conn.arm(timeout),
+                        Poll::Ready(_) => return self.finish(Some(BodyError::Disconnected), false),
+                    }
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn finish(&mut self, error: Option<BodyError>, complete: bool) -> Poll<()> {
+        self.done = true;
+        if !complete {
+            self.decoder = Decoder::Length(u64::MAX);
+        }
+        self.stream.end(error);
+        Poll::Ready(())
+    }
+
+    /// Whether the body was read to its end, so that the connection can be used again.
+    pub fn is_complete(&self) -> bool {
+        self.done && !matches!(self.decoder, Decoder::Length(u64::MAX))
+    }
+
+    /// Gives what was read beyond the body back to the request's buffer.
+    pub fn restore(&self, request: &mut Request) {
+        request.buf.extend_from_slice(&self.raw[self.at..]);
+    }
+}

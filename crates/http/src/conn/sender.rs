@@ -1,0 +1,421 @@
+//! The sending half of an HTTP/1 exchange: heads and pieces of bodies in, bytes on the socket out.
+//!
+//! `Sender` decides the framing (RFC 9112 section 6), keeps the application to its Content-Length, drops bodies where
+//! there must be none (RFC 9110 section 6.4.1), and queues what the socket does not take yet. It does no waiting of
+//! its own: `poll_flush` is for a task, `try_flush` for code that must not wait.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use wire::h1::{Method, Version, encode};
+
+use super::clock;
+use super::io::Stream;
+use crate::exchange::{Chunk, Request, ResponseHead};
+
+/// Pieces up to this size are copied behind the head: one `send` is cheaper than a `writev`.
+const COPY: usize = 4096;
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Framing {
+    /// No body follows the head.
+    None,
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+    /// The end of the connection.
+    Close,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The application gave more bytes than its Content-Length; they were dropped.
+    TooLong,
+    /// It gave fewer; the connection is closed.
+    TooShort,
+}
+
+pub struct Sender {
+    /// Bytes to send before `queue`. 0 <= out_done <= out.len()
+    out: Vec<u8>,
+    out_done: usize,
+    /// Pieces to send after `out`; `front_done` bytes of the first are sent.
+    queue: VecDeque<Chunk>,
+    front_done: u64,
+    /// Bytes of memory in `queue`, files not counted.
+    queued: usize,
+    framing: Framing,
+    version: Version,
+    bodyless: bool,
+    /// The head of the final answer is encoded.
+    pub started: bool,
+    /// The answer is complete in the queue.
+    pub ended: bool,
+    /// The connection can carry another request after this answer.
+    pub keep_alive: bool,
+    pub fault: Option<Fault>,
+    /// The head as sent, for the log.
+    pub head: ResponseHead,
+    /// Body bytes accepted for sending (without chunk framing).
+    pub body_bytes: u64,
+    corked: bool,
+}
+
+impl Sender {
+    pub fn new() -> Self {
+        Sender {
+            out: Vec::with_capacity(1024),
+            out_done: 0,
+            queue: VecDeque::new(),
+            front_done: 0,
+            queued: 0,
+            framing: Framing::None,
+            version: Version::Http11,
+            bodyless: false,
+            started: false,
+            ended: false,
+            keep_alive: false,
+            fault: None,
+            head: ResponseHead::default(),
+            body_bytes: 0,
+            corked: false,
+        }
+    }
+
+    /// Makes ready for the answer to `request`. What is still queued of the answer before stays queued.
+    pub fn reset(&mut self, request: &Request, keep_alive: bool) {
+        self.version = request.head.version;
+        self.bodyless = request.head.method == Method::Head;
+        self.begin_exchange(keep_alive);
+    }
+
+    /// The same for an answer to something that was not a request: HTTP/1.1, and the connection ends.
+    pub fn reset_without_request(&mut self) {
+        self.version = Version::Http11;
+        self.bodyless = false;
+        self.begin_exchange(false);
+    }
+
+    fn begin_exchange(&mut self, keep_alive: bool) {
+        self.framing = Framing::None;
+        self.started = false;
+        self.ended = false;
+        self.keep_alive = keep_alive;
+        self.fault = None;
+        self.body_bytes = 0;
+    }
+
+    /// Whether everything accepted has been written to the socket.
+    pub fn is_flushed(&self) -> bool {
+        self.out_done == self.out.len() && self.queue.is_empty()
+    }
+
+    /// Bytes of memory that wait for the socket.
+    pub fn pending(&self) -> usize {
+        self.out.len() - self.out_done + self.queued
+    }
+
+    /// An interim answer (RFC 9110 section 15.2): `fields` are encoded lines. Not for HTTP/1.0 clients.
+    pub fn informational(&mut self, status: u16, fields: &[u8]) {
+        if self.version == Version::Http11 && !self.started {
+            let mut bytes = Vec::with_capacity(64 + fields.len());
+            encode::status_line(&mut bytes, true, status, None);
+            bytes.extend_from_slice(fields);
+            bytes.extend_from_slice(b"\r\n");
+            self.append(&bytes);
+        }
+    }
+
+    /// Encodes the head. Framing follows from its length, the version and the request's method.
+    pub fn start(&mut self, head: ResponseHead) {
+        debug_assert!(!self.started);
+        self.started = true;
+        let status = head.status;
+        let without_body = self.bodyless || status == 204 || status == 304 || status < 200;
+        if head.close {
+            self.keep_alive = false;
+        }
+        self.framing = match head.length {
+            _ if without_body => Framing::None,
+            Some(length) => Framing::Length(length),
+            None if self.version == Version::Http11 => Framing::Chunked,
+            None => {
+                self.keep_alive = false;
+                Framing::Close
+            }
+        };
+        let mut own = Vec::new();
+        let fits = self.queue.is_empty();
+        let out = if fits { &mut self.out } else { &mut own };
+        clock::common_head(out, &head);
+        out.extend_from_slice(&head.fields);
+        if let Some(length) = head.length.filter(|_| status != 204 && status >= 200) {
+            out.extend_from_slice(b"Content-Length: ");
+            encode::number(out, length);
+            out.extend_from_slice(b"\r\n");
+        } else if self.framing == Framing::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if !self.keep_alive {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if !fits {
+            self.append(&own);
+        }
+        self.head = head;
+    }
+
+    /// Takes body bytes, copying them.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        let allowed = self.allow(bytes.len() as u64) as usize;
+        if allowed == 0 {
+            return;
+        }
+        self.chunk_head(allowed as u64);
+        self.append(&bytes[..allowed]);
+        self.chunk_end();
+    }
+
+    /// Takes a piece of the body.
+    pub fn push(&mut self, chunk: Chunk) {
+        if let Some(bytes) = chunk.memory().filter(|bytes| bytes.len() <= COPY) {
+            return self.copy(bytes);
+        }
+        let len = chunk.len();
+        let allowed = self.allow(len);
+        if allowed == 0 {
+            return;
+        }
+        let chunk = if allowed < len { chunk.truncate(allowed) } else { chunk };
+        self.chunk_head(allowed);
+        self.queued += chunk.memory().map_or(0, <[u8]>::len);
+        self.queue.push_back(chunk);
+        self.chunk_end();
+    }
+
+    /// The body is complete.
+    pub fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        match self.framing {
+            Framing::Chunked => self.append(encode::LAST_CHUNK),
+            Framing::Length(left) if left > 0 => {
+                self.fault = Some(Fault::TooShort);
+                self.keep_alive = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer cannot be completed: the client must notice, so the connection ends without the last chunk.
+    pub fn abort(&mut self) {
+        self.ended = true;
+        self.keep_alive = false;
+    }
+
+    /// Whether a Content-Length was given and all of it is here.
+    pub fn is_satisfied(&self) -> bool {
+        matches!(self.framing, Framing::Length(0) | Framing::None)
+    }
+
+    /// How many of `len` further bytes the framing lets through.
+    fn allow(&mut self, len: u64) -> u64 {
+        let allowed = match &mut self.framing {
+            Framing::None => 0,
+            Framing::Chunked | Framing::Close => len,
+            Framing::Length(left) => {
+                let allowed = len.min(*left);
+                *left -= allowed;
+                if allowed < len {
+                    self.fault = Some(Fault::TooLong);
+                }
+                allowed
+            }
+        };
+        self.body_bytes += allowed;
+        allowed
+    }
+
+    fn chunk_head(&mut self, len: u64) {
+        if self.framing == Framing::Chunked {
+            let mut head = Vec::with_capacity(18);
+            encode::chunk_head(&mut head, len as usize);
+            self.append(&head);
+        }
+    }
+
+    fn chunk_end(&mut self) {
+        if self.framing == Framing::Chunked {
+            self.append(b"\r\n");
+        }
+    }
+
+    /// Queues bytes of our own behind everything else.
+    fn append(&mut self, bytes: &[u8]) {
+        if self.queue.is_empty() {
+            self.out.extend_from_slice(bytes);
+            return;
+        }
+        self.queued += bytes.len();
+        match self.queue.back_mut() {
+            Some(Chunk::Bytes(last)) if last.len() + bytes.len() <= 2 * COPY => last.extend_from_slice(bytes),
+            _ => self.queue.push_back(Chunk::Bytes(bytes.to_vec())),
+        }
+    }
+
+    /// Writes until everything is on the socket. Every call that wrote something sets `progress`.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        progress: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.queue.is_empty() {
+                if self.out_done == self.out.len() {
+                    self.out.clear();
+                    self.out_done = 0;
+                    self.uncork(stream);
+                    return Poll::Ready(Ok(()));
+                }
+                match stream.poll_write(cx, &self.out[self.out_done..]) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(n)) => self.out_done += n,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+                *progress = true;
+                continue;
+            }
+            let written = match self.queue.front() {
+                Some(Chunk::File(slice)) if self.out_done == self.out.len() => {
+                    stream.poll_sendfile(cx, slice, self.front_done)
+                }
+                Some(Chunk::File(_)) => {
+                    if !self.corked {
+                        self.corked = true;
+                        stream.cork(true);
+                    }
+                    stream.poll_write(cx, &self.out[self.out_done..])
+                }
+                _ => {
+                    let mut slices = [IoSlice::new(&[]); 16];
+                    let count = self.slices(&mut slices);
+                    stream.poll_write_vectored(cx, &slices[..count])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.advance(n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.uncork(stream);
+                    return Poll::Pending;
+                }
+            }
+            *progress = true;
+        }
+    }
+
+    fn uncork(&mut self, stream: &Stream) {
+        if self.corked {
+            self.corked = false;
+            stream.cork(false);
+        }
+    }
+
+    /// Writes what the socket takes at once. Files wait for `poll_flush`.
+    pub fn try_flush(&mut self, stream: &Stream) -> io::Result<()> {
+        while !self.is_flushed() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = self.slices(&mut slices);
+            if count == 0 {
+                return Ok(());
+            }
+            match stream.try_write(&slices[..count]) {
+                Ok(n) => self.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The memory at the head of the queue.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; 16]) -> usize {
+        let mut count = 0;
+        if self.out_done < self.out.len() {
+            slices[0] = IoSlice::new(&self.out[self.out_done..]);
+            count = 1;
+        }
+        let mut skip = self.front_done as usize;
+        for chunk in &self.queue {
+            let Some(bytes) = chunk.memory() else { break };
+            if count == slices.len() {
+                break;
+            }
+            slices[count] = IoSlice::new(&bytes[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        count
+    }
+
+    /// Notes that `n` bytes were written.
+    fn advance(&mut self, mut n: usize) {
+        let head = n.min(self.out.len() - self.out_done);
+        self.out_done += head;
+        n -= head;
+        if self.out_done == self.out.len() {
+            self.out.clear();
+            self.out_done = 0;
+        }
+        while n > 0 {
+            let Some(front) = self.queue.front() else { break };
+            let left = front.len() - self.front_done;
+            if (n as u64) < left {
+                self.front_done += n as u64;
+                return;
+            }
+            n -= left as usize;
+            self.front_done = 0;
+            if let Some(done) = self.queue.pop_front() {
+                self.queued -= done.memory().map_or(0, <[u8]>::len);
+            }
+        }
+    }
+
+    /// Drops what is queued: the connection is dead.
+    pub fn clear_queue(&mut self) {
+        self.out.clear();
+        self.out_done = 0;
+        self.queue.clear();
+        self.front_done = 0;
+        self.queued = 0;
+        self.corked = false;
+    }
+
+    /// The same, before the sender is put away: big buffers are given back.
+    pub fn clear(&mut self) {
+        self.clear_queue();
+        if self.out.capacity() > 64 * 1024 {
+            self.out = Vec::with_capacity(1024);
+        }
+        self.queue.shrink_to(8);
+        self.head = ResponseHead::default();
+    }
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,268 @@
+//! One worker's engine: what its connections share, and how it moves through its life.
+//!
+//! *Inline*, the thread that drives the runtime also calls the application, right in the connection's task. *Fronted*,
+//! another thread drives the same runtime, and the application's threads take requests from `Jobs`. The move goes one
+//! way, once a call has proven slow. All tasks are `Send`: the runtime changes hands as a whole.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::app::{App, Jobs};
+use crate::config::Config;
+use crate::conn::accept::{self, Listener};
+use crate::conn::registry::{Registry, TICK};
+use crate::exchange::Local;
+use crate::log::{AccessLog, ErrorLog};
+use crate::slots::{Slot, State};
+
+/// How requests get to the application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Front {
+    /// Inline until a call proves slow.
+    #[default]
+    Auto,
+    Inline,
+    Thread,
+}
+
+/// One call this long is proof at once.
+const VERY_SLOW: Duration = Duration::from_millis(5);
+/// During the first calls (imports, caches) only a call this long is.
+const WARM_UP_SLOW: Duration = Duration::from_millis(100);
+const WARM_UP_CALLS: u64 = 16;
+/// So many calls over `app::output::SLOW` are proof, unless so many quick ones lie between them.
+const SLOW_CALLS: u32 = 3;
+const FORGET_AFTER: u64 = 2000;
+/// An average above this is proof too, in nanoseconds.
+const SLOW_AVERAGE: u64 = 200_000;
+/// Answers of calls that take longer on average are written in batches, in nanoseconds.
+const BATCH_AVERAGE: u64 = 15_000;
+
+/// What a worker gives the engine.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub apps: Vec<Arc<dyn App>>,
+    pub slots: &'static [Slot],
+    pub index: usize,
+    pub log: Arc<ErrorLog>,
+    pub access: Option<AccessLog>,
+    pub front: Front,
+    /// Requests after which the worker ends; 0 = never.
+    pub max_requests: u64,
+}
+
+pub struct Engine {
+    pub config: Arc<Config>,
+    pub apps: Vec<Arc<dyn App>>,
+    pub jobs: Jobs,
+    pub registry: Registry,
+    pub log: Arc<ErrorLog>,
+    pub access: Option<AccessLog>,
+    slots: &'static [Slot],
+    index: usize,
+    front: Front,
+    fronted: AtomicBool,
+    draining: AtomicBool,
+    stopping: AtomicBool,
+    /// Something that `changed` waits for has happened.
+    change: Notify,
+    acceptors: Mutex<Vec<AbortHandle>>,
+    max_requests: u64,
+    served: AtomicU64,
+    calls: AtomicU64,
+    /// Moving average of a call, in nanoseconds.
+    average: AtomicU64,
+    slow_calls: AtomicU32,
+    last_slow: AtomicU64,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Arc<Engine> {
+        Arc::new(Engine {
+            jobs: Jobs::new(&parts.slots[parts.index]),
+            config: parts.config,
+            apps: parts.apps,
+            registry: Registry::default(),
+            log: parts.log,
+            access: parts.access,
+            slots: parts.slots,
+            index: parts.index,
+            front: parts.front,
+            fronted: AtomicBool::new(parts.front == Front::Thread),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            change: Notify::new(),
+            acceptors: Mutex::default(),
+            max_requests: parts.max_requests,
+            served: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            average: AtomicU64::new(0),
+            slow_calls: AtomicU32::new(0),
+            last_slow: AtomicU64::new(0),
+        })
+    }
+
+    /// Starts accepting and keeping time. Inside the runtime.
+    pub fn start(self: &Arc<Self>, listeners: Vec<(Listener, Arc<Local>)>) {
+        let mut acceptors = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        for (listener, local) in listeners {
+            acceptors.push(tokio::spawn(accept::run(self.clone(), listener, local)).abort_handle());
+        }
+        drop(acceptors);
+        tokio::spawn(keep_time(self.clone()));
+    }
+
+    /// This worker's row in shared memory.
+    pub fn slot(&self) -> &'static Slot {
+        &self.slots[self.index]
+    }
+
+    pub fn is_fronted(&self) -> bool {
+        self.fronted.load(Relaxed)
+    }
+
+    /// Another thread is to drive the runtime from now on.
+    pub fn move_to_front(&self) {
+        if !self.fronted.swap(true, Relaxed) {
+            self.log.debug(format_args!("calls are slow: connections move to a thread of their own"));
+            self.change.notify_one();
+        }
+    }
+
+    /// Whether an inline answer may be given up to the job loop.
+    pub fn may_suspend(&self) -> bool {
+        self.front == Front::Auto
+    }
+
+    /// Notes how long an inline call took.
+    pub fn observe(&self, took: Duration) {
+        let ns = took.as_nanos() as u64;
+        let calls = self.calls.load(Relaxed) + 1;
+        self.calls.store(calls, Relaxed);
+        let average = self.average.load(Relaxed);
+        let average = average - average / 32 + ns / 32;
+        self.average.store(average, Relaxed);
+        if self.front != Front::Auto || took <= crate::app::output::SLOW && average <= SLOW_AVERAGE {
+            return;
+        }
+        if calls <= WARM_UP_CALLS {
+            self.average.store(0, Relaxed);
+            if took >= WARM_UP_SLOW {
+                self.move_to_front();
+            }
+            return;
+        }
+        if calls - self.last_slow.swap(calls, Relaxed) > FORGET_AFTER {
+            self.slow_calls.store(0, Relaxed);
+        }
+        let slow = self.slow_calls.fetch_add(1, Relaxed) + 1;
+        if took >= VERY_SLOW || slow >= SLOW_CALLS || average > SLOW_AVERAGE {
+            self.move_to_front();
+        }
+    }
+
+    /// Whether answers are worth being written in batches.
+    pub fn batches(&self) -> bool {
+        self.average.load(Relaxed) > BATCH_AVERAGE
+    }
+
+    /// No new connections; the open ones finish what they do, see `is_drained`.
+    pub fn drain(&self) {
+        if self.draining.swap(true, Relaxed) {
+            return;
+        }
+        self.slot().state.store(State::Draining as u32, Relaxed);
+        for acceptor in self.acceptors.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            acceptor.abort();
+        }
+        self.registry.drain();
+        self.change.notify_one();
+    }
+
+    /// Idle connections end at once; `is_drained` is not waited for.
+    pub fn stop(&self) {
+        self.drain();
+        self.stopping.store(true, Relaxed);
+        self.registry.wake_all();
+        self.change.notify_one();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Nothing is left to do.
+    pub fn is_drained(&self) -> bool {
+        self.is_draining() && self.slot().connections.load(Relaxed) == 0
+    }
+
+    /// A connection has ended.
+    pub fn connection_ended(&self) {
+        if self.is_draining() {
+            self.change.notify_one();
+        }
+    }
+
+    /// A request has been answered.
+    pub fn request_ended(&self) {
+        if self.max_requests > 0 && self.served.fetch_add(1, Relaxed) + 1 >= self.max_requests && !self.is_draining() {
+            self.log.info(format_args!("Autorestarting worker after {} requests", self.max_requests));
+            self.drain();
+        }
+    }
+
+    /// Waits until the mode or the state has changed.
+    pub async fn changed(&self) {
+        self.change.notified().await;
+    }
+
+    /// Whether there are other workers.
+    pub fn has_company(&self) -> bool {
+        self.others().next().is_some()
+    }
+
+    /// The other workers that take connections.
+    fn others(&self) -> impl Iterator<Item = &'static Slot> {
+        let own = self.index;
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(move |(index, slot)| *index != own && slot.state.load(Relaxed) == State::Ready as u32)
+            .map(|(_, s)| s)
+    }
+
+    /// Whether new connections are better left to another worker for a moment.
+    pub fn should_look_away(&self) -> bool {
+        let mine = self.slot();
+        let connections = mine.connections.load(Relaxed);
+        if connections >= self.config.settings.worker_connections {
+            return true;
+        }
+        let busy = self.is_fronted() && mine.busy();
+        self.others().any(|other| {
+            let theirs = other.connections.load(Relaxed);
+            !other.busy() && (busy || theirs + 4 + theirs / 4 < connections)
+        })
+    }
+}
+
+/// The tick: limits of time, the log's buffer.
+async fn keep_time(engine: Arc<Engine>) {
+    let mut before = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(TICK)).await;
+        let now = Instant::now();
+        engine.registry.tick(now.duration_since(before).as_millis() as u64);
+        before = now;
+        if let Some(access) = &engine.access {
+            access.flush();
+        }
+    }
+}

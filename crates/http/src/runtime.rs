@@ -1,0 +1,12 @@
+//! The runtime of a worker: one thread drives it at a time, and it can change hands.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::conn::batch;
+
+/// A runtime without threads of its own: whoever calls `block_on` drives it.
+pub fn build() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().enable_time().on_thread_park(batch::release).build()
+}

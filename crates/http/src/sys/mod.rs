@@ -1,0 +1,78 @@
+//! The syscall room: the only place of this crate with `unsafe`.
+
+pub mod descriptor;
+pub mod time;
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// Sends up to `left` bytes of `file` from `offset` to `socket`; see sendfile(2).
+pub fn sendfile(socket: RawFd, file: RawFd, offset: u64, left: u64) -> io::Result<usize> {
+    // One call never takes more than 2 GiB; a megabyte at a time keeps one client from holding the thread.
+    let count = left.min(1 << 20) as usize;
+    let mut at = offset as libc::off_t;
+    // SAFETY: both descriptors are open for the length of the call (their owners are borrowed by the caller) and
+    // `at` outlives it.
+    let sent = unsafe { libc::sendfile(socket, file, &mut at, count) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Tells the peer that no more bytes follow.
+pub fn shutdown_write(socket: RawFd) {
+    // SAFETY: takes no memory; a descriptor that is not a socket gives an error, which nobody needs.
+    unsafe { libc::shutdown(socket, libc::SHUT_WR) };
+}
+
+/// Sets or clears TCP_CORK.
+pub fn cork(socket: RawFd, on: bool) {
+    let value: libc::c_int = on.into();
+    // SAFETY: `value` is an int and its size is given; it outlives the call.
+    unsafe {
+        libc::setsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_CORK,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
+/// Makes `buf` `len` bytes long after a read filled its spare capacity up to there.
+pub fn grow_initialised(buf: &mut Vec<u8>, len: usize) {
+    assert!(len <= buf.capacity());
+    // SAFETY: `len` is within the capacity, and the caller's `ReadBuf` counted these bytes as filled.
+    unsafe { buf.set_len(len) };
+}
+
+/// Waits until a descriptor is writable or `ms` milliseconds have passed.
+pub fn wait_writable(fd: RawFd, ms: i32) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd, which outlives the call.
+    unsafe { libc::poll(&mut poll, 1, ms) > 0 }
+}
+
+/// An anonymous file in `directory`, gone when closed.
+pub fn temporary_file(directory: &std::path::Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let anonymous =
+        std::fs::OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory);
+    match anonymous {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) => {
+            named_then_unlinked(directory)
+        }
+        other => other,
+    }
+}
+
+/// Where the file system has no O_TMPFILE: a new name, taken away at once.
+fn named_then_unlinked(directory: &std::path::Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("daemun-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = directory.join(name);
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}

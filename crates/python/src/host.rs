@@ -1,0 +1,220 @@
+//! CPython as the process sees it: forking, the configuration file, the application, threads.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use daemun::host::{AppOptions, Host, LoadError, SettingValue};
+use daemun::settings::Settings;
+use http::app::App;
+use pyo3::exceptions::PySystemExit;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
+
+use crate::wsgi::{self, Wsgi};
+
+pub struct CPython;
+
+impl Host for CPython {
+    fn before_fork(&self) {
+        attach_until_after_fork();
+        // SAFETY: attached, as it asks for.
+        unsafe { ffi::PyOS_BeforeFork() };
+    }
+
+    fn after_fork_parent(&self) {
+        // SAFETY: attached since `before_fork`, on the same thread.
+        unsafe { ffi::PyOS_AfterFork_Parent() };
+        detach_after_fork();
+    }
+
+    fn after_fork_child(&self) {
+        // SAFETY: attached since `before_fork`; this is the only thread of the child.
+        unsafe { ffi::PyOS_AfterFork_Child() };
+        detach_after_fork();
+    }
+
+    fn read_config(&self, source: &str) -> Result<Vec<(String, SettingValue)>, String> {
+        Python::attach(|py| {
+            let read = || -> PyResult<Vec<(String, SettingValue)>> {
+                let names = py.import("daemun._config")?.call_method1("load", (source,))?;
+                names.cast::<PyDict>()?.iter().map(|(name, value)| Ok((name.to_string(), setting(&value)?))).collect()
+            };
+            read().map_err(|error| own_message(py, &error))
+        })
+    }
+
+    fn preload(&self, settings: &Settings) -> Result<(), LoadError> {
+        self.load(&settings.app, settings, &AppOptions::default()).map(drop)
+    }
+
+    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+        Python::attach(|py| {
+            let loaded = || -> PyResult<Arc<dyn App>> {
+                let module = py.import("daemun._app")?;
+                refresh_environment(py)?;
+                let paths: Vec<String> = settings.pythonpath.iter().map(|path| path.display().to_string()).collect();
+                module.call_method1("extend_path", (paths.join(","),))?;
+                let application = module.call_method1("load", (spec,))?;
+                Ok(Arc::new(Wsgi::new(py, application.unbind(), bridge_options(options))?))
+            };
+            loaded().map_err(|error| load_error(py, &error))
+        })
+    }
+
+    fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+        Python::attach(|py| {
+            let made = || -> PyResult<Arc<dyn App>> {
+                let application = py.import("daemun._reload")?.call_method1("error_app", (&error.message,))?;
+                Ok(Arc::new(Wsgi::new(py, application.unbind(), bridge_options(options))?))
+            };
+            made().map_err(|error| load_error(py, &error))
+        })
+    }
+
+    fn worker_started(&self, log: RawFd) {
+        Python::attach(|py| {
+            let armed = || -> PyResult<()> {
+                let keywords = PyDict::new(py);
+                keywords.set_item("file", log)?;
+                keywords.set_item("all_threads", true)?;
+                keywords.set_item("chain", false)?;
+                let handler = py.import("faulthandler")?;
+                handler.call_method("register", (http::slots::TRACEBACK_SIGNAL,), Some(&keywords))?;
+                py.import("random")?.call_method0("seed")?;
+                Ok(())
+            };
+            // Without it a stuck worker is still ended, only its traceback is missing.
+            if let Err(error) = armed() {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+
+    fn as_thread(&self, body: &mut dyn FnMut()) {
+        struct Lend<'a>(&'a mut dyn FnMut());
+        // SAFETY: `detach` runs its closure on this same thread.
+        unsafe impl Send for Lend<'_> {}
+        let lent = Lend(body);
+        // The outer attachment keeps the thread's state: attaching again within costs nanoseconds.
+        Python::attach(|py| {
+            py.detach(move || {
+                let Lend(body) = { lent };
+                body();
+            });
+        });
+    }
+
+    fn watch(&self, settings: &Settings, everything: bool, changed: Box<dyn Fn(&str) + Send + Sync>) {
+        Python::attach(|py| {
+            let watched = || -> PyResult<()> {
+                let callback = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
+                    let path: String = arguments.get_item(0)?.extract()?;
+                    arguments.py().detach(|| changed(&path));
+                    Ok(())
+                })?;
+                let extra: Vec<String> =
+                    settings.reload_extra_files.iter().map(|path| path.display().to_string()).collect();
+                py.import("daemun._reload")?.call_method1("watch", (callback, extra, everything))?;
+                Ok(())
+            };
+            if let Err(error) = watched() {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+
+    fn worker_ending(&self) {
+        Python::attach(|py| {
+            let end = || -> PyResult<()> {
+                py.import("atexit")?.call_method0("_run_exitfuncs")?;
+                let sys = py.import("sys")?;
+                for name in ["stdout", "stderr"] {
+                    let stream = sys.getattr(name)?;
+                    if !stream.is_none() {
+                        stream.call_method0("flush")?;
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = end() {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+fn bridge_options(options: &AppOptions) -> wsgi::Options {
+    wsgi::Options {
+        multithread: options.multithread,
+        multiprocess: options.multiprocess,
+        sendfile: options.sendfile,
+        logged: options.logged.clone(),
+    }
+}
+
+/// `os.environ` was read when the interpreter started; what the settings have set since is added.
+fn refresh_environment(py: Python<'_>) -> PyResult<()> {
+    let environ = py.import("os")?.getattr("environ")?;
+    for (name, value) in std::env::vars_os() {
+        let (name, value) = (name.into_pyobject(py)?, value.into_pyobject(py)?);
+        environ.set_item(name, value)?;
+    }
+    Ok(())
+}
+
+thread_local! {
+    static FORKING: std::cell::Cell<Option<ffi::PyGILState_STATE>> = const { std::cell::Cell::new(None) };
+}
+
+fn attach_until_after_fork() {
+    // SAFETY: may be called on any thread of a running interpreter; the matching release is `detach_after_fork`.
+    FORKING.set(Some(unsafe { ffi::PyGILState_Ensure() }));
+}
+
+fn detach_after_fork() {
+    if let Some(state) = FORKING.take() {
+        // SAFETY: `state` is what this thread's `PyGILState_Ensure` gave, released once.
+        unsafe { ffi::PyGILState_Release(state) };
+    }
+}
+
+/// The text of an exception of our own modules, whose text is complete; others with their traceback.
+fn own_message(py: Python<'_>, error: &PyErr) -> String {
+    let own = error.get_type(py).getattr("__module__").is_ok_and(|module| module.to_string().starts_with("daemun."));
+    if own { error.value(py).to_string() } else { crate::traceback::text(py, error) }
+}
+
+fn load_error(py: Python<'_>, error: &PyErr) -> LoadError {
+    let code = error.value(py).getattr("code").and_then(|code| code.extract::<i32>());
+    let code = if error.is_instance_of::<PySystemExit>(py) { 3 } else { code.unwrap_or(3) };
+    LoadError { code, message: own_message(py, error) }
+}
+
+/// A value of the configuration file.
+fn setting(value: &Bound<'_, PyAny>) -> PyResult<SettingValue> {
+    if value.is_none() {
+        return Ok(SettingValue::None);
+    }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Ok(SettingValue::Bool(flag.is_true()));
+    }
+    if value.is_instance_of::<PyInt>() {
+        return Ok(value.extract().map_or_else(|_| SettingValue::Other("int".into()), SettingValue::Int));
+    }
+    if value.is_instance_of::<PyFloat>() {
+        return Ok(SettingValue::Float(value.extract()?));
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(SettingValue::Str(text.to_string_lossy().into_owned()));
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() || value.is_instance_of::<PySet>() {
+        return Ok(SettingValue::List(value.try_iter()?.map(|item| setting(&item?)).collect::<PyResult<_>>()?));
+    }
+    if let Ok(dict) = value.cast::<PyDict>() {
+        let items = dict.iter().map(|(name, value)| Ok((name.to_string(), setting(&value)?)));
+        return Ok(SettingValue::Dict(items.collect::<PyResult<_>>()?));
+    }
+    let kind = value.get_type().name()?.to_string();
+    Ok(if value.is_callable() { SettingValue::Callable(kind) } else { SettingValue::Other(kind) })
+}

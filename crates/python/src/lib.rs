@@ -1,0 +1,29 @@
+//! Python: the extension module of the wheel, and the only crate that names the interpreter.
+//!
+//! `host` is what the process needs of its interpreter, `wsgi` the interface between a request and an application,
+//! `simple_server` the in-process server behind `daemun.simple_server`, `traceback` turns exceptions into text.
+
+mod host;
+mod simple_server;
+mod traceback;
+mod wsgi;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// Runs the program; gives its exit code.
+#[pyfunction]
+fn run(py: Python<'_>, argv: Vec<OsString>) -> i32 {
+    py.detach(|| daemun::run(argv, &host::CPython))
+}
+
+#[pymodule]
+fn _daemun(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", daemun::VERSION)?;
+    module.add_function(wrap_pyfunction!(run, module)?)?;
+    module.add_class::<simple_server::SimpleServer>()?;
+    module.add_class::<wsgi::FileWrapper>()?;
+    module.add_class::<wsgi::Input>()?;
+    Ok(())
+}

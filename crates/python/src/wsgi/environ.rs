@@ -1,0 +1,194 @@
+//! The environ (PEP 3333, "environ Variables"): a copy of a base dictionary with the request's own keys.
+
+use std::sync::Arc;
+
+use http::exchange::{Local, Peer, Request, RequestBody};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use wire::h1::{Form, Framing, Known, Method, Version};
+
+use super::text::latin1;
+use super::{FileWrapper, Input, Options, start_response};
+
+/// Strings that are used again and again, made once.
+pub struct Names {
+    /// `HTTP_*` of each known field.
+    fields: Vec<Py<PyString>>,
+    get: Py<PyString>,
+    http10: Py<PyString>,
+    http11: Py<PyString>,
+    slash: Py<PyString>,
+    empty: Py<PyString>,
+    no_input: Py<Input>,
+}
+
+impl Names {
+    pub fn new(py: Python<'_>) -> PyResult<Names> {
+        let text = |text: &str| PyString::intern(py, text).unbind();
+        let fields = Known::ALL.iter().map(|known| text(&key(known.name().as_bytes()))).collect();
+        Ok(Names {
+            fields,
+            get: text("GET"),
+            http10: text("HTTP/1.0"),
+            http11: text("HTTP/1.1"),
+            slash: text("/"),
+            empty: text(""),
+            no_input: Py::new(py, Input::empty(py))?,
+        })
+    }
+}
+
+/// `HTTP_X_Y` for `x-y`.
+fn key(name: &[u8]) -> String {
+    let mut key = String::with_capacity(5 + name.len());
+    key.push_str("HTTP_");
+    key.extend(name.iter().map(|&b| if b == b'-' { '_' } else { b.to_ascii_uppercase() as char }));
+    key
+}
+
+/// What is the same for every request of one thread on one listener.
+pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<Py<PyDict>> {
+    let base = PyDict::new(py);
+    base.set_item("wsgi.version", (1, 0))?;
+    base.set_item("wsgi.url_scheme", "http")?;
+    base.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+    base.set_item("wsgi.multithread", options.multithread)?;
+    base.set_item("wsgi.multiprocess", options.multiprocess)?;
+    base.set_item("wsgi.run_once", false)?;
+    base.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+    base.set_item("wsgi.input_terminated", true)?;
+    base.set_item("wsgi.early_hints", start_response::early_hints(py)?)?;
+    base.set_item("SERVER_SOFTWARE", concat!("daemun/", env!("CARGO_PKG_VERSION")))?;
+    base.set_item("SERVER_NAME", &local.name)?;
+    base.set_item("SERVER_PORT", &local.port)?;
+    base.set_item("SCRIPT_NAME", "")?;
+    Ok(base.unbind())
+}
+
+/// The environ of one request.
+pub fn build<'py>(
+    py: Python<'py>,
+    base: &Bound<'py, PyDict>,
+    names: &Names,
+    request: &mut Request,
+) -> PyResult<Bound<'py, PyDict>> {
+    let environ = base.copy()?;
+    let head = &request.head;
+    let buf = &request.buf[..];
+    match head.method {
+        Method::Get => environ.set_item(intern!(py, "REQUEST_METHOD"), &names.get)?,
+        _ => environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, head.method_text.of(buf))?)?,
+    }
+    let target = head.target.of(buf);
+    let raw_uri = if target == b"/" { names.slash.bind(py).clone() } else { latin1(py, target)? };
+    environ.set_item(intern!(py, "RAW_URI"), &raw_uri)?;
+    environ.set_item(intern!(py, "REQUEST_URI"), raw_uri)?;
+    let path = head.path.of(buf);
+    let path = match head.form {
+        Form::Asterisk => names.empty.bind(py).clone(),
+        _ if path.is_empty() || path == b"/" => names.slash.bind(py).clone(),
+        _ if path.contains(&b'%') => {
+            let mut decoded = Vec::with_capacity(path.len());
+            wire::uri::percent_decode(path, &mut decoded);
+            latin1(py, &decoded)?
+        }
+        _ => latin1(py, path)?,
+    };
+    environ.set_item(intern!(py, "PATH_INFO"), path)?;
+    let query = match head.query {
+        Some(query) if !query.is_empty() => latin1(py, query.of(buf))?,
+        _ => names.empty.bind(py).clone(),
+    };
+    environ.set_item(intern!(py, "QUERY_STRING"), query)?;
+    let protocol = if head.version == Version::Http10 { &names.http10 } else { &names.http11 };
+    environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
+    client(py, &environ, request.peer)?;
+    fields(py, &environ, names, request)?;
+    body(py, &environ, names, request)?;
+    Ok(environ)
+}
+
+fn client(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
+    use std::cell::RefCell;
+    use std::net::IpAddr;
+    thread_local! {
+        /// The last client's address as text: many requests in a row come from the same one.
+        static LAST: RefCell<Option<(IpAddr, Py<PyString>)>> = const { RefCell::new(None) };
+    }
+    let Peer::Inet(address) = peer else {
+        environ.set_item(intern!(py, "REMOTE_ADDR"), "")?;
+        return Ok(());
+    };
+    let ip = address.ip().to_canonical();
+    let text = LAST.with_borrow_mut(|last| match last {
+        Some((known, text)) if *known == ip => text.clone_ref(py),
+        _ => {
+            let text = PyString::new(py, &ip.to_string()).unbind();
+            *last = Some((ip, text.clone_ref(py)));
+            text
+        }
+    });
+    environ.set_item(intern!(py, "REMOTE_ADDR"), text)?;
+    environ.set_item(intern!(py, "REMOTE_PORT"), PyString::new(py, itoa::Buffer::new().format(address.port())))
+}
+
+/// The request's fields as `HTTP_*`. Names with an underscore are left out: they could pass for another name.
+fn fields(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &Request) -> PyResult<()> {
+    let buf = &request.buf[..];
+    for field in &request.head.fields {
+        let value = field.value.of(buf);
+        let name = match field.known {
+            Known::ContentType => {
+                environ.set_item(intern!(py, "CONTENT_TYPE"), latin1(py, value)?)?;
+                continue;
+            }
+            // `body` tells the length; the coding is taken off already.
+            Known::ContentLength | Known::TransferEncoding => continue,
+            Known::Other => {
+                let name = field.name.of(buf);
+                if name.contains(&b'_') {
+                    continue;
+                }
+                PyString::new(py, &key(name))
+            }
+            known => names.fields[known as usize].bind(py).clone(),
+        };
+        let value = latin1(py, value)?;
+        match environ.get_item(&name)? {
+            None => environ.set_item(name, value)?,
+            Some(before) => {
+                // RFC 9110 section 5.3; cookies have a list form of their own (RFC 6265 section 5.4).
+                let separator = if field.known == Known::Cookie { "; " } else { "," };
+                environ.set_item(name, format!("{before}{separator}{value}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn body(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &mut Request) -> PyResult<()> {
+    let announced = request.head.framing;
+    let length = match (&request.body, announced) {
+        (RequestBody::Empty, Framing::None) => None,
+        (RequestBody::Stream(_), Framing::Length(length)) => Some(length),
+        _ => request.body_len(),
+    };
+    if let Some(length) = length {
+        environ.set_item(intern!(py, "CONTENT_LENGTH"), itoa::Buffer::new().format(length))?;
+    }
+    let input = match std::mem::take(&mut request.body) {
+        RequestBody::Empty => names.no_input.clone_ref(py),
+        RequestBody::Inline(span) => Py::new(py, Input::memory(PyBytes::new(py, span.of(&request.buf)).unbind()))?,
+        RequestBody::Memory(bytes) => Py::new(py, Input::memory(PyBytes::new(py, &bytes).unbind()))?,
+        RequestBody::File { file, len } => Py::new(py, Input::file(file, len))?,
+        RequestBody::Stream(stream) => Py::new(py, Input::stream(stream))?,
+    };
+    environ.set_item(intern!(py, "wsgi.input"), input)
+}
+
+/// Values of environ keys for the access log.
+pub fn logged(py: Python<'_>, environ: &Bound<'_, PyDict>, keys: &[String]) -> Vec<Option<String>> {
+    let value = |key: &String| environ.get_item(PyString::new(py, key)).ok().flatten().map(|value| value.to_string());
+    keys.iter().map(value).collect()
+}

@@ -1,0 +1,131 @@
+//! HTTP/1.1 and HTTP/1.0 (RFC 9112): request heads in, body framing, response heads out.
+//!
+//! The parser is strict on purpose: wherever two readers of the same bytes could disagree about where a message ends,
+//! the message is refused.
+
+pub mod chunked;
+pub mod encode;
+mod head;
+mod known;
+mod refusal;
+pub(crate) mod scan;
+mod target;
+
+pub use chunked::{Chunk, ChunkedDecoder};
+pub use head::{Head, parse};
+pub use known::Known;
+pub use refusal::Refusal;
+pub use target::is_host;
+
+/// A part of the buffer that a head was parsed from.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    /// The span of `start..end`. Heads are bounded far below 4 GiB.
+    pub fn new(start: usize, end: usize) -> Self {
+        Span { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes it stands for; empty where `buf` does not reach that far.
+    pub fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Length in bytes.
+    pub fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The versions this codec speaks; HTTP/1.2 and up count as 1.1 (RFC 9110 section 2.5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    Http10,
+    Http11,
+}
+
+/// The method, where it is one that a server treats differently. Case-sensitive (RFC 9110 section 9.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Patch,
+    Connect,
+    Trace,
+    Other,
+}
+
+impl Method {
+    /// The method of that name.
+    pub fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"PATCH" => Method::Patch,
+            b"CONNECT" => Method::Connect,
+            b"TRACE" => Method::Trace,
+            _ => Method::Other,
+        }
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field {
+    pub name: Span,
+    /// Without the optional whitespace round it.
+    pub value: Span,
+    pub known: Known,
+}
+
+/// What a head may cost. 0 is "no limit" everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of the request line, without its line end.
+    pub line: usize,
+    /// How many field lines.
+    pub fields: usize,
+    /// Bytes of one field line, with its line end (as Gunicorn counts).
+    pub field_size: usize,
+    /// Bytes of the whole head.
+    pub head: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { line: 4094, fields: 100, field_size: 8190, head: 64 * 1024 }
+    }
+}
+
+/// How the body of a message is delimited (RFC 9112 section 6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// The forms of a request target (RFC 9112 section 3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    Origin,
+    Absolute,
+    Authority,
+    Asterisk,
+}

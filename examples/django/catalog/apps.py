@@ -1,0 +1,7 @@
+"""The shop's one Django app."""
+
+from django.apps import AppConfig
+
+
+class CatalogConfig(AppConfig):
+    name = "catalog"

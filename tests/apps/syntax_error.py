@@ -1,0 +1,5 @@
+"""An application that cannot be compiled."""
+
+
+def application(environ, start_response)
+    return []
