@@ -1,8 +1,9 @@
 //! Python: the extension module of the wheel, and the only crate that names the interpreter.
 //!
-//! `host` is what the process needs of its interpreter, `wsgi` the interface between a request and an application,
+//! `allocator` serves small aligned blocks, `host` is what the process needs of its interpreter, `wsgi` the interface between a request and an application,
 //! `simple_server` the in-process server behind `daemun.simple_server`, `traceback` turns exceptions into text.
 
+mod allocator;
 mod host;
 mod simple_server;
 mod traceback;
@@ -11,6 +12,9 @@ mod wsgi;
 use std::ffi::OsString;
 
 use pyo3::prelude::*;
+
+#[global_allocator]
+static MEMORY: allocator::Slabs = allocator::Slabs::new();
 
 /// Runs the program; gives its exit code.
 #[pyfunction]

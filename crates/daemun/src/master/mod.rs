@@ -237,6 +237,3 @@ fn own(log: &ErrorLog, identity: &Identity) {
         log.warning(format_args!("cannot give the error log to the workers' user: {}", reason(&error)));
     }
 }
-
-#[cfg(test)]
-mod tests;

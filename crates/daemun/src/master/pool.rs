@@ -217,7 +217,7 @@ impl Pool {
             // The application's, or an orphan that the kernel gave to process 1.
             return self.log(Level::Debug, format!("Reaped unknown child process (pid:{pid})"));
         };
-        let worker = self.workers.swap_remove(index);
+        let worker = self.workers.remove(index);
         self.slots[worker.slot].reset();
         self.log_death(&worker, death);
         if self.stopping.is_some() {

@@ -44,7 +44,8 @@ impl Master<'_> {
 
     /// Everything of a reload that can fail without a worker. Nothing that is in use changes.
     fn prepare_reload(&self) -> Result<(Settings, Vec<Listener>, Arc<ErrorLog>), String> {
-        let settings = self.reread_settings().map_err(|exit| exit.message)?;
+        let settings =
+            self.reread_settings().map_err(|exit| exit.message.trim_start_matches("daemun: ").to_string())?;
         let identity = Identity::of(&settings);
         if let Some(obstacle) = identity.obstacle(&settings) {
             return Err(obstacle);

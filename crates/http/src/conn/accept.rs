@@ -49,7 +49,7 @@ pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let conn = Conn::new(stream, peer, local.clone(), engine.clone());
-                tokio::spawn(h1::serve(conn));
+                tokio::spawn(h1::Serve::new(conn));
                 if engine.has_company() {
                     // Lets the new connection's task run, and the other workers look, before the next one is taken.
                     tokio::task::yield_now().await;

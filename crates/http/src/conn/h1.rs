@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use wire::h1::{Framing, Refusal, parse};
@@ -28,53 +29,90 @@ const LINGER: u64 = 5_000;
 /// How many bytes of it.
 const LINGER_BYTES: usize = 8 << 20;
 
-/// Serves a connection to its end.
-pub async fn serve(mut conn: Conn) {
-    let settings = conn.engine.config.settings.clone();
-    let mut limit = settings.client_header_timeout;
-    loop {
-        conn.arm(limit);
-        limit = settings.keepalive_timeout;
-        let Some(exchange) = idle(&mut conn).await else { return };
-        match Box::pin(exchanges(&mut conn, exchange)).await {
-            Next::Idle if settings.keepalive_timeout > 0 => {}
-            Next::Idle | Next::Close(false) => return,
-            Next::Close(true) => return Box::pin(linger(conn)).await,
+/// A connection until its end. A hand-written future: it is what an idle connection costs, so it holds the connection
+/// once, and everything that a request needs is behind one pointer that is there only while there is a request.
+pub struct Serve {
+    state: State,
+}
+
+enum State {
+    /// Between two requests.
+    Idle(Conn),
+    Busy(Pin<Box<dyn Future<Output = Option<Conn>> + Send>>),
+    Ended,
+}
+
+impl Serve {
+    pub fn new(conn: Conn) -> Serve {
+        conn.arm(conn.engine.config.settings.client_header_timeout);
+        Serve { state: State::Idle(conn) }
+    }
+}
+
+impl Future for Serve {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Ended => return Poll::Ready(()),
+                State::Idle(conn) => {
+                    let Some(exchange) = ready!(poll_idle(conn, cx)) else {
+                        this.state = State::Ended;
+                        return Poll::Ready(());
+                    };
+                    if let State::Idle(conn) = std::mem::replace(&mut this.state, State::Ended) {
+                        this.state = State::Busy(Box::pin(busy(conn, exchange)));
+                    }
+                }
+                State::Busy(future) => {
+                    this.state = ready!(future.as_mut().poll(cx)).map_or(State::Ended, State::Idle);
+                }
+            }
         }
     }
 }
 
 /// Waits for the first bytes of a request; `None` when the connection is to end.
-async fn idle(conn: &mut Conn) -> Option<Exchange> {
-    let mut first = true;
-    conn.watch.set_idle(true);
-    let exchange = poll_fn(|cx| {
-        let mut exchange = pool::take(&conn.local);
-        match conn.stream.poll_read(cx, &mut exchange.request.buf, pool::READ) {
-            Poll::Ready(Ok(read)) if read > 0 => Poll::Ready(Some(exchange)),
-            Poll::Ready(_) => {
-                pool::put(exchange);
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                pool::put(exchange);
-                if conn.expired() || conn.engine.is_stopping() {
-                    return Poll::Ready(None);
-                }
-                if first {
-                    first = false;
-                    conn.watch.register(cx);
-                    if conn.engine.is_draining() {
-                        conn.arm(registry::TICK * 4);
-                    }
-                }
-                Poll::Pending
-            }
+fn poll_idle(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
+    let mut exchange = pool::take(&conn.local);
+    match conn.stream.poll_read(cx, &mut exchange.request.buf, pool::READ) {
+        Poll::Ready(Ok(read)) if read > 0 => {
+            conn.watch.set_idle(false);
+            Poll::Ready(Some(exchange))
         }
-    })
-    .await;
-    conn.watch.set_idle(false);
-    exchange
+        Poll::Ready(_) => {
+            pool::put(exchange);
+            Poll::Ready(None)
+        }
+        Poll::Pending => {
+            pool::put(exchange);
+            if conn.expired() || conn.engine.is_stopping() {
+                return Poll::Ready(None);
+            }
+            conn.watch.register(cx);
+            Poll::Pending
+        }
+    }
+}
+
+/// One request, or several that follow each other without a pause; `None` when the connection has ended.
+async fn busy(mut conn: Conn, exchange: Exchange) -> Option<Conn> {
+    let next = exchanges(&mut conn, exchange).await;
+    let keepalive = conn.engine.config.settings.keepalive_timeout;
+    match next {
+        Next::Idle if keepalive > 0 => {
+            conn.arm(if conn.engine.is_draining() { keepalive.min(registry::DRAIN_IDLE) } else { keepalive });
+            conn.watch.set_idle(true);
+            Some(conn)
+        }
+        Next::Idle | Next::Close(false) => None,
+        Next::Close(true) => {
+            linger(conn).await;
+            None
+        }
+    }
 }
 
 /// Answers the request whose first bytes are read, and those that follow it without a pause.

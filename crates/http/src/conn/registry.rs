@@ -13,7 +13,7 @@ pub const TICK: u64 = 250;
 /// The most that the clock advances in one tick.
 const LARGEST_STEP: u64 = 2 * TICK;
 /// How long an idle connection is kept once the worker drains: a request that is on its way still gets its answer.
-const DRAIN_IDLE: u64 = 1000;
+pub const DRAIN_IDLE: u64 = 1000;
 
 #[derive(Default)]
 pub struct Registry {

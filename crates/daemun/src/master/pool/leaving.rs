@@ -14,6 +14,8 @@ pub(super) const AFTER_TRACEBACK: u64 = 200;
 const QUICK: u64 = 2_000;
 /// How long a killed worker may take to vanish before the master ends without it.
 const VANISH: u64 = 5_000;
+/// Workers keep their deadline themselves, and know better what they cut; the master comes after them.
+const AFTER_WORKER: u64 = 500;
 /// How often a stuck worker is looked at.
 const STUCK_TICK: u64 = 100;
 
@@ -68,7 +70,7 @@ impl Pool {
     pub(super) fn leave(&mut self, now: u64, index: usize, signal: Option<Signal>) {
         let graceful = self.limits(self.workers[index].generation).unwrap_or(self.current.limits).graceful;
         let worker = &mut self.workers[index];
-        worker.phase = Phase::Leaving(Leave { deadline: now + graceful, killed: false, stuck: None });
+        worker.phase = Phase::Leaving(Leave { deadline: now + graceful + AFTER_WORKER, killed: false, stuck: None });
         let pid = worker.pid;
         if let Some(signal) = signal {
             self.kill(pid, signal as i32);
@@ -153,7 +155,7 @@ impl Pool {
             }
             Some(_) => return,
             None => {
-                let deadline = now + if quick { graceful.min(QUICK) } else { graceful };
+                let deadline = now + if quick { graceful.min(QUICK) } else { graceful + AFTER_WORKER };
                 self.stopping = Some(Stopping { code, quick, killed: false, deadline });
                 self.reload = None;
                 self.actions.push(Action::CloseListeners);
