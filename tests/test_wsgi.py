@@ -170,8 +170,8 @@ def test_an_answer_of_one_piece_has_its_length(kitchen):
 
 
 def test_the_reason_phrase_is_the_applications(kitchen):
-    response = kitchen.get("/status?line=299+Caf%e9+Ol%C3%A9")
-    assert response.status == 299
+    response = kitchen.get("/status?line=299+Caf%C3%A9")
+    assert (response.status, response.reason) == (299, "Caf\u00e9")
     assert kitchen.get("/status?line=218+This+is+fine").reason == "This is fine"
 
 

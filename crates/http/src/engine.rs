@@ -6,18 +6,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use std::time::Duration;
 
 use crate::app::{App, Jobs};
 use crate::config::Config;
-use crate::conn::accept::{self, Listener};
-use crate::conn::registry::{Registry, TICK};
-use crate::exchange::Local;
 use crate::log::{AccessLog, ErrorLog};
+use crate::runtime::{Change, Task};
 use crate::slots::{Slot, State};
+use crate::sys;
+use crate::transport::registry::Registry;
 
 /// How requests get to the application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,8 +66,8 @@ pub struct Engine {
     draining: AtomicBool,
     stopping: AtomicBool,
     /// Something that `changed` waits for has happened.
-    change: Notify,
-    acceptors: Mutex<Vec<AbortHandle>>,
+    change: Change,
+    acceptors: Mutex<Vec<Task>>,
     max_requests: u64,
     served: AtomicU64,
     calls: AtomicU64,
@@ -78,6 +75,8 @@ pub struct Engine {
     average: AtomicU64,
     slow_calls: AtomicU32,
     last_slow: AtomicU64,
+    /// How long the runtime's thread had waited for a processor when it was last looked at, in nanoseconds.
+    delayed: AtomicU64,
 }
 
 impl Engine {
@@ -95,7 +94,7 @@ impl Engine {
             fronted: AtomicBool::new(parts.front == Front::Thread),
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            change: Notify::new(),
+            change: Change::new(),
             acceptors: Mutex::default(),
             max_requests: parts.max_requests,
             served: AtomicU64::new(0),
@@ -103,17 +102,24 @@ impl Engine {
             average: AtomicU64::new(0),
             slow_calls: AtomicU32::new(0),
             last_slow: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
         })
     }
 
-    /// Starts accepting and keeping time. Inside the runtime.
-    pub fn start(self: &Arc<Self>, listeners: Vec<(Listener, Arc<Local>)>) {
-        let mut acceptors = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
-        for (listener, local) in listeners {
-            acceptors.push(tokio::spawn(accept::run(self.clone(), listener, local)).abort_handle());
+    /// Takes a task that accepts connections, to be ended when the worker drains.
+    pub fn add_acceptor(&self, task: Task) {
+        self.acceptors.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// A tick of the clock, so many milliseconds after the one before.
+    pub fn tick(&self, elapsed: u64) {
+        if !self.is_fronted() {
+            self.delay();
         }
-        drop(acceptors);
-        tokio::spawn(keep_time(self.clone()));
+        self.registry.tick(elapsed);
+        if let Some(access) = &self.access {
+            access.flush();
+        }
     }
 
     /// This worker's row in shared memory.
@@ -140,13 +146,14 @@ impl Engine {
 
     /// Notes how long an inline call took.
     pub fn observe(&self, took: Duration) {
-        let ns = took.as_nanos() as u64;
         let calls = self.calls.load(Relaxed) + 1;
         self.calls.store(calls, Relaxed);
+        let slow = took > crate::app::output::SLOW;
+        let took = if slow { took.saturating_sub(self.delay()) } else { took };
         let average = self.average.load(Relaxed);
-        let average = average - average / 32 + ns / 32;
+        let average = average - average / 32 + took.as_nanos() as u64 / 32;
         self.average.store(average, Relaxed);
-        if self.front != Front::Auto || took <= crate::app::output::SLOW && average <= SLOW_AVERAGE {
+        if !slow && average <= SLOW_AVERAGE || self.front != Front::Auto {
             return;
         }
         if calls <= WARM_UP_CALLS {
@@ -156,13 +163,22 @@ impl Engine {
             }
             return;
         }
-        if calls - self.last_slow.swap(calls, Relaxed) > FORGET_AFTER {
-            self.slow_calls.store(0, Relaxed);
+        if took > crate::app::output::SLOW {
+            if calls - self.last_slow.swap(calls, Relaxed) > FORGET_AFTER {
+                self.slow_calls.store(0, Relaxed);
+            }
+            self.slow_calls.fetch_add(1, Relaxed);
         }
-        let slow = self.slow_calls.fetch_add(1, Relaxed) + 1;
-        if took >= VERY_SLOW || slow >= SLOW_CALLS || average > SLOW_AVERAGE {
+        if took >= VERY_SLOW || self.slow_calls.load(Relaxed) >= SLOW_CALLS || average > SLOW_AVERAGE {
             self.move_to_front();
         }
+    }
+
+    /// How long this thread has waited for a processor since the last look: on a busy machine that is not the call's
+    /// fault. At most a tick of it is from before the call.
+    fn delay(&self) -> Duration {
+        let now = sys::time::run_delay();
+        Duration::from_nanos(now.saturating_sub(self.delayed.swap(now, Relaxed)))
     }
 
     /// Whether answers are worth being written in batches.
@@ -250,19 +266,5 @@ impl Engine {
             let theirs = other.connections.load(Relaxed);
             !other.busy() && (busy || theirs + 4 + theirs / 4 < connections)
         })
-    }
-}
-
-/// The tick: limits of time, the log's buffer.
-async fn keep_time(engine: Arc<Engine>) {
-    let mut before = Instant::now();
-    loop {
-        tokio::time::sleep(Duration::from_millis(TICK)).await;
-        let now = Instant::now();
-        engine.registry.tick(now.duration_since(before).as_millis() as u64);
-        before = now;
-        if let Some(access) = &engine.access {
-            access.flush();
-        }
     }
 }

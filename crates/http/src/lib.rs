@@ -1,7 +1,8 @@
 //! The engine: a configuration tree and a stream in, answered requests out.
 //!
-//! `conn → phases → handlers → {exchange, app, config} → wire/conf`: nothing points left. Only `conn`, `engine` and
-//! `runtime` name the async runtime, only `sys` has `unsafe`. It knows no language: an application is `app::App`.
+//! `conn → phases → handlers → {transport, app, engine, config, log} → exchange → wire/conf`: nothing points left. Only
+//! `conn`, `transport` and `runtime` name the async runtime, only `sys` has `unsafe`. It knows no language: an
+//! application is an `app::App`.
 
 pub mod app;
 pub mod config;
@@ -14,3 +15,4 @@ pub mod phases;
 pub mod runtime;
 pub mod slots;
 pub mod sys;
+pub mod transport;

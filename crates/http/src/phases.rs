@@ -3,11 +3,11 @@
 //! Every request goes through `exchange`, and every end of one, good or bad, comes out at its last lines.
 
 use crate::config::{Handler, Location};
-use crate::conn::Conn;
-use crate::conn::h1::body_is_here;
-use crate::conn::sender::Sender;
 use crate::exchange::Request;
 use crate::handlers::{self, errors};
+use crate::transport::Conn;
+use crate::transport::receive::body_is_here;
+use crate::transport::sender::Sender;
 use wire::h1::{Form, Framing, Method};
 
 /// Has one request answered. The request comes back with the answer sent; `true`: some of its body may not be read.

@@ -3,8 +3,12 @@
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};
+/// Tells a waiting task that something has changed.
+pub use tokio::sync::Notify as Change;
+/// A running task, to be ended.
+pub use tokio::task::AbortHandle as Task;
 
-use crate::conn::batch;
+use crate::transport::batch;
 
 /// A runtime without threads of its own: whoever calls `block_on` drives it.
 pub fn build() -> io::Result<Runtime> {

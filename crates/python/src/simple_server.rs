@@ -8,7 +8,7 @@ use std::time::Duration;
 use conf::{At, Directive};
 use http::app::App;
 use http::config::Config;
-use http::conn::accept;
+use http::conn::{self, accept};
 use http::engine::{Engine, Front, Parts};
 use http::exchange::Local;
 use http::log::error::Level;
@@ -116,7 +116,7 @@ impl SimpleServer {
             listener.set_nonblocking(true)?;
             let listener = accept::Listener::Tcp(tokio::net::TcpListener::from_std(listener)?);
             let local = Local { name: self.address.ip().to_string(), port: self.address.port().to_string() };
-            engine.start(vec![(listener, Arc::new(local))]);
+            conn::start(engine, vec![(listener, Arc::new(local))]);
             while !self.stop.load(Ordering::Relaxed) {
                 if once && engine.is_drained() {
                     break;

@@ -7,6 +7,7 @@
 mod backoff;
 mod context;
 mod listeners;
+mod notify;
 mod pidfile;
 mod pool;
 mod reload;
@@ -63,6 +64,8 @@ struct Master<'a> {
     pidfile: Option<Pidfile>,
     /// Who waits for the start, when this runs in the background.
     background: Option<Background>,
+    /// The service manager knows that this serves.
+    announced: bool,
     /// `None` only in a worker, which has given it up.
     signals: Option<SignalQueue>,
     slots: &'static [Slot],
@@ -85,7 +88,8 @@ impl Master<'_> {
             if let Some(code) = self.perform() {
                 return self.end(code);
             }
-            if std::mem::take(&mut self.reload_again) {
+            if self.reload_again && !self.pool.is_reloading() && !self.pool.is_stopping() {
+                self.reload_again = false;
                 self.reload();
                 continue;
             }
@@ -161,8 +165,18 @@ impl Master<'_> {
             }
             true
         });
-        if ready && let Some(background) = self.background.take() {
+        if ready {
+            self.serving();
+        }
+    }
+
+    /// A worker serves: whoever waits for the start is told, once.
+    fn serving(&mut self) {
+        if let Some(background) = self.background.take() {
             background.tell(0);
+        }
+        if !std::mem::replace(&mut self.announced, true) {
+            notify::tell("READY=1\nSTATUS=serving");
         }
     }
 
@@ -176,7 +190,7 @@ impl Master<'_> {
             Signal::SIGTERM => self.pool.stop(now, false, 0),
             Signal::SIGINT | Signal::SIGQUIT => self.pool.stop(now, true, 0),
             Signal::SIGUSR1 => {
-                self.reopen_log();
+                self.reopen_logs();
                 self.pool.reopen_logs();
             }
             _ if self.pool.is_stopping() => {}
@@ -193,15 +207,20 @@ impl Master<'_> {
         }
     }
 
-    fn reopen_log(&self) {
+    /// The log's file under its name, after it was moved away; the workers do the same after this.
+    fn reopen_logs(&self) {
         if let Err(error) = self.log.reopen() {
             self.log.error(format_args!("cannot reopen the error log, the old file stays: {}", reason(&error)));
         }
         own(&self.log, &self.identity);
+        if let Err(why) = start::prepare_access_log(&self.settings, &self.identity) {
+            self.log.error(format_args!("{why}"));
+        }
     }
 
     /// From now on nobody is accepted, and a successor can take the addresses.
     fn close_listeners(&mut self) {
+        notify::tell("STOPPING=1");
         for listener in self.listeners.drain(..).chain(self.pending.take().into_iter().flat_map(|new| new.listeners)) {
             listener.unlink();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::sys::time::monotonic_ms;
 
 use super::pool::Limits;
-use super::start::warn;
+use super::start::{prepare_access_log, warn};
 use super::{Listener, Master, Pidfile, listeners, own};
 use crate::error_log::{ErrorLog, Level};
 use crate::settings::{Exit, Settings};
@@ -25,7 +25,7 @@ impl Master<'_> {
     /// Begins a reload.
     pub(super) fn reload(&mut self) {
         self.log.info(format_args!("Hang up: Master"));
-        self.reopen_log();
+        self.reopen_logs();
         match self.prepare_reload() {
             Ok((settings, listeners, log)) => {
                 warn(&log, &settings);
@@ -68,6 +68,7 @@ impl Master<'_> {
             own(&log, &identity);
             Arc::new(log)
         };
+        prepare_access_log(&settings, &identity)?;
         let binds = self.inherited.as_ref().unwrap_or(&settings.bind);
         let listeners = listeners::reopen(binds, &self.listeners, &settings).map_err(|refused| match refused.hint {
             Some(hint) => format!("{}\nhint: {hint}", refused.what),

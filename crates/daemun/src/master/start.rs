@@ -63,6 +63,7 @@ pub(super) fn start<'a>(
         return Err(fail(&obstacle, Some("start the server as root, or leave the option out")));
     }
     own(&log, &identity);
+    prepare_access_log(&settings, &identity).map_err(|why| fail(&why, None))?;
     if let Some(path) = &settings.pidfile {
         Pidfile::check(path).map_err(|why| fail(&why, Some("end that process first, or remove the file")))?;
     }
@@ -130,6 +131,7 @@ pub(super) fn start<'a>(
         inherited,
         pidfile,
         background,
+        announced: false,
         signals: Some(signals),
         slots,
         pool,
@@ -149,6 +151,25 @@ pub(super) fn warn(log: &ErrorLog, settings: &Settings) {
     for warning in &settings.warnings {
         log.warning(format_args!("{warning}"));
     }
+}
+
+/// Makes sure that the workers can open the access log, whoever they run as.
+pub(super) fn prepare_access_log(settings: &Settings, identity: &Identity) -> Result<(), String> {
+    let Some(path) = settings.accesslog.as_deref().filter(|path| *path != "-") else { return Ok(()) };
+    let (user, group) = identity.owner();
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|file| match (user, group) {
+            (None, None) => Ok(()),
+            // A pipe or a device stays whose it is.
+            _ if !file.metadata()?.is_file() => Ok(()),
+            _ => std::os::unix::fs::fchown(file, user, group),
+        })
+        .map_err(|error| {
+            format!("cannot open the access log `{path}` ({}): {}", settings.place("accesslog"), reason(&error))
+        })
 }
 
 /// How many rows there are for so many workers: room for a reload with more of them, and for those that take their

@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::nearest::nearest;
 use super::table::{self, Kind, Row};
 use super::{Exit, PROGRAM};
 use crate::host::SettingValue;
+use conf::nearest;
 
 /// What stands on a command line.
 pub(super) struct CommandLine {

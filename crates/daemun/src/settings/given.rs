@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::nearest::nearest;
 use super::table::{self, Kind, Row, Support};
 use super::{Exit, bind};
 use crate::host::SettingValue;
+use conf::nearest;
 
 /// Values of settings and where they stand. Those that nobody gave have the table's default.
 #[derive(Clone, Default)]

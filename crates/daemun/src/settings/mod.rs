@@ -8,7 +8,6 @@ mod bind;
 mod command_line;
 mod environment;
 mod given;
-mod nearest;
 mod ready;
 mod reference;
 mod shlex;

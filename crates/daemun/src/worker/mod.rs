@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use http::app::App;
 use http::config::Config;
-use http::conn::accept;
+use http::conn::{self, accept};
 use http::engine::{self, Engine, Parts};
 use http::exchange::Local;
 use http::log::{AccessLog, Format};
@@ -86,7 +86,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let mut control = {
         let _inside = runtime.enter();
         let listeners = listeners.into_iter().map(listen).collect::<io::Result<Vec<_>>>();
-        engine.start(listeners.map_err(|error| failed("listen", error))?);
+        conn::start(&engine, listeners.map_err(|error| failed("listen", error))?);
         Control::new(engine.clone(), signals, &settings, master_pid)
             .map_err(|error| failed("receive signals", error))?
     };
@@ -111,7 +111,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let code = match why {
         Why::Ended => 0,
         Why::Front => {
-            http::conn::batch::release();
+            http::transport::batch::release();
             serve_jobs(&engine, &runtime, control, &apps, threads, host)
         }
     };

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Event};
-use crate::conn::io::Stream;
-use crate::conn::sender::Sender;
 use crate::exchange::{Chunk, ResponseHead};
+use crate::transport::io::Stream;
+use crate::transport::sender::Sender;
 
 /// The client is gone; further output is pointless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,10 @@ pub enum Severity {
     Error,
 }
 
-/// A call that took longer has proven to be slow.
+/// A call that took longer is slow.
 pub const SLOW: Duration = Duration::from_micros(500);
+/// An inline answer that is still being produced after this time is carried on by the job loop.
+const LONGEST_INLINE: Duration = Duration::from_millis(4);
 /// An inline answer with more than this many bytes unsent is carried on by the job loop.
 const INLINE_MEMORY: usize = 256 * 1024;
 
@@ -150,7 +152,7 @@ impl<'a> Output<'a> {
     pub fn should_suspend(&self) -> bool {
         match &self.sink {
             Sink::Inline { sender, may_suspend: true, .. } => {
-                sender.pending() > INLINE_MEMORY || self.called.elapsed() > SLOW
+                sender.pending() > INLINE_MEMORY || self.called.elapsed() > LONGEST_INLINE
             }
             _ => false,
         }

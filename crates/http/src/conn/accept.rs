@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Conn, h1, io::Stream};
+use super::h1;
 use crate::engine::Engine;
 use crate::exchange::{Local, Peer};
+use crate::transport::Conn;
+use crate::transport::io::Stream;
 
 /// A listening socket of this worker.
 pub enum Listener {

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use wire::h1::{Framing, Refusal, parse};
+use wire::h1::{Refusal, parse};
 
-use super::pool::{self, Exchange};
-use super::sender::Sender;
-use super::{Conn, registry};
 use crate::exchange::Request;
 use crate::handlers::errors;
 use crate::phases;
+use crate::transport::pool::{self, Exchange};
+use crate::transport::sender::Sender;
+use crate::transport::{Conn, registry};
 
 /// What follows an exchange.
 enum Next {
@@ -193,15 +193,6 @@ async fn refuse(conn: &mut Conn, request: &mut Request, sender: &mut Sender, ref
     let _ = conn.flush(sender, engine.config.settings.send_timeout).await;
     phases::log_refused(conn, request, sender);
     Next::Close(true)
-}
-
-/// Whether the whole body is already behind the head, so that nothing has to be read for the next request.
-pub fn body_is_here(request: &Request) -> bool {
-    match request.head.framing {
-        Framing::None => true,
-        Framing::Length(len) => (request.buf.len() - request.head.len) as u64 >= len,
-        Framing::Chunked => false,
-    }
 }
 
 /// Lingering close: FIN, then read until the peer closes too, within limits.

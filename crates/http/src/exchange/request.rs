@@ -43,7 +43,7 @@ pub enum RequestBody {
     Stream(Arc<BodyStream>),
 }
 
-/// One request. Its memory is pooled, see `conn::pool`.
+/// One request. Its memory is pooled, see `transport::pool`.
 pub struct Request {
     /// What was read from the connection: the head, and perhaps a body and the next requests.
     pub buf: Vec<u8>,

@@ -10,13 +10,13 @@ use crate::app::channel::Event;
 use crate::app::jobs::{self, Busy};
 use crate::app::{App, Channel, Job, Output, Severity};
 use crate::config::Settings;
-use crate::conn::receive::{self, Failure, Pump};
-use crate::conn::sender::{Fault, Sender};
-use crate::conn::{Conn, batch, h1};
 use crate::exchange::Request;
 use crate::handlers::errors;
 use crate::log::ErrorLog;
 use crate::log::error::Level;
+use crate::transport::receive::{self, Failure, Pump};
+use crate::transport::sender::{Fault, Sender};
+use crate::transport::{Conn, batch};
 
 /// What is left when an application has answered.
 pub struct Outcome {
@@ -34,7 +34,7 @@ pub async fn serve(
     settings: &Settings,
 ) -> Outcome {
     let mut pump = None;
-    if settings.request_buffering || h1::body_is_here(&request) {
+    if settings.request_buffering || receive::body_is_here(&request) {
         if let Err(failure) = receive::buffer(conn, &mut request, sender, settings).await {
             refuse(conn, sender, failure);
             return Outcome { request, unread: true };

@@ -2,8 +2,8 @@
 
 use wire::h1::encode;
 
-use crate::conn::sender::Sender;
 use crate::exchange::ResponseHead;
+use crate::transport::sender::Sender;
 
 /// Answers with an error page; `fields` are added to the head. Nothing if an answer has begun: then the connection
 /// is closed, which is all that can still be told.

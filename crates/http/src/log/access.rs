@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{ErrorLog, Format};
-use crate::conn::sender::Sender;
 use crate::exchange::Request;
 use crate::sys;
+use crate::transport::sender::Sender;
 
 /// A buffer with more than this is written at once.
 const FULL: usize = 32 * 1024;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wire::h1::Version;
 
-use crate::conn::sender::Sender;
 use crate::exchange::{Peer, Request};
+use crate::transport::sender::Sender;
 
 /// Gunicorn's default.
 pub const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;

@@ -31,6 +31,12 @@ pub fn local_offset_minutes(unix: i64) -> i32 {
     (broken_down.tm_gmtoff / 60) as i32
 }
 
+/// How long the calling thread has been runnable without running, in nanoseconds; 0 where the kernel does not tell.
+pub fn run_delay() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_ascii_whitespace().nth(1).and_then(|delay| delay.parse().ok()).unwrap_or(0)
+}
+
 fn clock(id: libc::clockid_t) -> libc::timespec {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` outlives the call; these clocks exist on every Linux this builds for.

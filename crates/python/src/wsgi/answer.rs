@@ -83,9 +83,10 @@ fn pieces(py: Python<'_>, active: &Active<'_>, iterator: &Bound<'_, PyIterator>)
         active.start(None).map_err(Failed::Application)?;
         push(active, bytes);
         // With all of Content-Length here, the end is sent with it; nothing is held back that a client waits for.
-        if !active.with(|_, out| out.is_satisfied()) {
-            active.flush(py)?;
+        if active.with(|_, out| out.is_satisfied()) {
+            continue;
         }
+        active.flush(py)?;
         if active.with(|_, out| out.should_suspend()) {
             return Ok(End::Suspended);
         }

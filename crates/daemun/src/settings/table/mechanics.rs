@@ -59,10 +59,15 @@ pub(super) const SERVER_MECHANICS: &[Row] = &[
     .flags(&["--worker-tmp-dir"])
     .meta("DIR")
     .silent(),
-    Row::new("user", Kind::Account, Default::None, "Run the workers as this user, by name or number.")
-        .flags(&["--user"])
-        .short('u')
-        .meta("USER"),
+    Row::new(
+        "user",
+        Kind::Account,
+        Default::None,
+        "Run the workers as this user, by name or number. Without `group`, they get the user's own group.",
+    )
+    .flags(&["--user"])
+    .short('u')
+    .meta("USER"),
     Row::new("group", Kind::Account, Default::None, "Run the workers with this group, by name or number.")
         .flags(&["--group"])
         .short('g')

@@ -20,10 +20,10 @@ use wire::uri;
 use self::cache::Cache;
 use self::conditional::{Asked, Plan};
 use self::open::{Body, Entry, Representation, Variants};
-use crate::conn::sender::Sender;
 use crate::exchange::{Chunk, FileSlice, Request, ResponseHead};
 use crate::handlers::errors;
 use crate::sys;
+use crate::transport::sender::Sender;
 
 /// A directory that is served.
 pub struct Files {

@@ -88,6 +88,15 @@ impl Decoder {
     }
 }
 
+/// Whether the whole body is already behind the head, so that nothing has to be read for the next request.
+pub fn body_is_here(request: &Request) -> bool {
+    match request.head.framing {
+        Framing::None => true,
+        Framing::Length(len) => (request.buf.len() - request.head.len) as u64 >= len,
+        Framing::Chunked => false,
+    }
+}
+
 /// Where a buffered body goes.
 enum Store {
     Memory(Vec<u8>),

@@ -1,0 +1,97 @@
+//! What a connection is made of, below the protocol that is spoken on it: the stream, what is read from it and written
+//! to it, its memory and its limits of time.
+//!
+//! `io` is the stream, `receive` reads a request's body, `sender` frames and writes the answer, `pool` holds the memory
+//! of requests in progress, `registry` the limits of time, `clock` the Date field, `batch` answers that leave together.
+
+pub mod batch;
+pub mod clock;
+pub mod io;
+pub mod pool;
+pub mod receive;
+pub mod registry;
+pub mod sender;
+
+use std::future::poll_fn;
+use std::io as stdio;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::engine::Engine;
+use crate::exchange::{Local, Peer};
+use io::Stream;
+use registry::Watch;
+use sender::Sender;
+
+/// One connection.
+pub struct Conn {
+    pub stream: Stream,
+    pub peer: Peer,
+    pub local: Arc<Local>,
+    pub engine: Arc<Engine>,
+    pub watch: Arc<Watch>,
+    /// Requests begun on it.
+    pub requests: u32,
+}
+
+impl Conn {
+    pub fn new(stream: Stream, peer: Peer, local: Arc<Local>, engine: Arc<Engine>) -> Conn {
+        use std::sync::atomic::Ordering::Relaxed;
+        engine.slot().connections.fetch_add(1, Relaxed);
+        let watch = engine.registry.add();
+        Conn { stream, peer, local, engine, watch, requests: 0 }
+    }
+
+    /// From now, so many milliseconds until `expired`.
+    pub fn arm(&self, ms: u64) {
+        self.engine.registry.arm(&self.watch, ms);
+    }
+
+    pub fn expired(&self) -> bool {
+        self.engine.registry.expired(&self.watch)
+    }
+
+    /// Reads into the free capacity of `buf`, at most `max` bytes, until the armed limit.
+    pub async fn read(&mut self, buf: &mut Vec<u8>, max: usize) -> stdio::Result<usize> {
+        poll_fn(|cx| match self.stream.poll_read(cx, buf, max) {
+            Poll::Pending if self.expired() => Poll::Ready(Err(stdio::ErrorKind::TimedOut.into())),
+            other => other,
+        })
+        .await
+    }
+
+    /// Writes all that is queued; gives up when nothing moves for `send_timeout` milliseconds.
+    pub async fn flush(&mut self, sender: &mut Sender, send_timeout: u64) -> stdio::Result<()> {
+        let mut armed = false;
+        poll_fn(|cx| {
+            let mut progress = false;
+            match sender.poll_flush(cx, &mut self.stream, &mut progress) {
+                Poll::Pending if progress || !armed => {
+                    armed = true;
+                    self.arm(send_timeout);
+                    Poll::Pending
+                }
+                Poll::Pending if self.expired() => Poll::Ready(Err(stdio::ErrorKind::TimedOut.into())),
+                other => other,
+            }
+        })
+        .await
+    }
+
+    /// The other end, for the log.
+    pub fn client(&self) -> String {
+        match self.peer {
+            Peer::Inet(address) => address.ip().to_string(),
+            Peer::Unix => "unix:".to_owned(),
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.engine.registry.remove(&self.watch);
+        self.engine.slot().connections.fetch_sub(1, Relaxed);
+        self.engine.connection_ended();
+    }
+}
