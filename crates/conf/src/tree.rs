@@ -121,7 +121,8 @@ fn write_directive(f: &mut fmt::Formatter<'_>, directive: &Directive, level: usi
 fn write_word(f: &mut fmt::Formatter<'_>, word: &Word) -> fmt::Result {
     let text = &word.text;
     let special = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n' | ';' | '{' | '"' | '\'' | '\\');
-    let plain = !text.is_empty() && !word.quoted && !text.starts_with(['#', '}']) && !text.contains(special);
+    let plain =
+        !text.is_empty() && !word.quoted && !text.starts_with(['#', '}', '\u{feff}']) && !text.contains(special);
     if plain {
         return f.write_str(text);
     }

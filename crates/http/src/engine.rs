@@ -50,6 +50,8 @@ pub struct Parts {
     pub front: Front,
     /// Requests after which the worker ends; 0 = never.
     pub max_requests: u64,
+    /// Set by a signal handler as soon as the worker is told to drain, which it may learn much later in a long call.
+    pub told_to_drain: &'static AtomicBool,
 }
 
 pub struct Engine {
@@ -64,6 +66,7 @@ pub struct Engine {
     front: Front,
     fronted: AtomicBool,
     draining: AtomicBool,
+    told_to_drain: &'static AtomicBool,
     stopping: AtomicBool,
     /// Something that `changed` waits for has happened.
     change: Change,
@@ -93,6 +96,7 @@ impl Engine {
             front: parts.front,
             fronted: AtomicBool::new(parts.front == Front::Thread),
             draining: AtomicBool::new(false),
+            told_to_drain: parts.told_to_drain,
             stopping: AtomicBool::new(false),
             change: Change::new(),
             acceptors: Mutex::default(),
@@ -208,7 +212,7 @@ impl Engine {
     }
 
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+        self.draining.load(Relaxed) || self.told_to_drain.load(Relaxed)
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -217,7 +221,7 @@ impl Engine {
 
     /// Nothing is left to do.
     pub fn is_drained(&self) -> bool {
-        self.is_draining() && self.slot().connections.load(Relaxed) == 0
+        self.draining.load(Relaxed) && self.slot().connections.load(Relaxed) == 0
     }
 
     /// A connection has ended.

@@ -6,7 +6,7 @@ use crate::config::{Handler, Location};
 use crate::exchange::Request;
 use crate::handlers::{self, errors};
 use crate::transport::Conn;
-use crate::transport::receive::body_is_here;
+use crate::transport::receive;
 use crate::transport::sender::Sender;
 use wire::h1::{Form, Framing, Method};
 
@@ -18,11 +18,10 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
     let keep_alive = request.head.keep_alive && !last && settings.keepalive_timeout > 0 && !engine.is_draining();
     sender.reset(&request, keep_alive);
 
-    let unread;
+    let mut unread;
     match locate(&engine.config.locations, &mut request) {
         Err(status) => {
-            unread = !body_is_here(&request);
-            skip_body(&mut request, sender);
+            unread = prepare_to_discard(&request, sender);
             errors::page(sender, status, &[]);
         }
         Ok(location) => match &location.handler {
@@ -33,8 +32,7 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
                 unread = outcome.unread;
             }
             Handler::Files(files) => {
-                unread = !body_is_here(&request);
-                skip_body(&mut request, sender);
+                unread = prepare_to_discard(&request, sender);
                 handlers::files::serve(files, &request, sender);
             }
         },
@@ -42,6 +40,10 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
     if !sender.is_flushed() && conn.flush(sender, settings.send_timeout).await.is_err() {
         sender.keep_alive = false;
         sender.clear_queue();
+    }
+    if unread && sender.keep_alive {
+        unread = receive::discard(conn, &mut request, settings).await.is_err();
+        sender.keep_alive = !unread;
     }
     if let Some(access) = &engine.access {
         access.write(&request, sender);
@@ -74,14 +76,14 @@ fn locate<'a>(locations: &'a [Location], request: &mut Request) -> Result<&'a Lo
     locations.iter().find(|location| request.path.starts_with(&location.prefix)).ok_or(404)
 }
 
-/// For answers that do not look at the body: what is here of it is stepped over, and if more is to come the
-/// connection ends with this answer.
-fn skip_body(request: &mut Request, sender: &mut Sender) {
-    if !body_is_here(request) {
+/// For answers that do not look at the body: whether there is one to be read and thrown away after them. If it is
+/// long, or the client waits to be asked for it, the connection ends with the answer instead.
+fn prepare_to_discard(request: &Request, sender: &mut Sender) -> bool {
+    let long = matches!(request.head.framing, Framing::Length(len) if len > receive::MOST_DISCARDED);
+    if long || request.head.expect_continue {
         sender.keep_alive = false;
-    } else if let Framing::Length(len) = request.head.framing {
-        request.consumed = request.head.len + len as usize;
     }
+    request.head.framing != Framing::None
 }
 
 /// Logs what was refused before it was a request.

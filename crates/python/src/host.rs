@@ -160,6 +160,10 @@ fn refresh_environment(py: Python<'_>) -> PyResult<()> {
         let (name, value) = (name.into_pyobject(py)?, value.into_pyobject(py)?);
         environ.set_item(name, value)?;
     }
+    // Sockets handed over by systemd are the server's, not the application's.
+    for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        environ.call_method1("pop", (name, py.None()))?;
+    }
     Ok(())
 }
 

@@ -19,6 +19,8 @@ use pyo3::prelude::*;
 
 use crate::wsgi::{Options, Wsgi};
 
+/// No signal asks this server to drain.
+static NEVER: AtomicBool = AtomicBool::new(false);
 /// How often Python's signal handlers get their turn while the server waits.
 const SIGNALS: Duration = Duration::from_millis(100);
 
@@ -82,10 +84,10 @@ impl SimpleServer {
     fn engine(&self, once: bool) -> PyResult<Arc<Engine>> {
         let set = |name: &str, value: &str| Directive::new(name, At::Default).arg(value);
         let app = Directive::new("location", At::Default).arg("/").block([set("python_pass", "app")]);
-        let connections = if once { "1" } else { "512" };
+        let (connections, keepalive) = if once { ("1", "0") } else { ("512", "5s") };
         let server = [
             set("client_max_body_size", "0"),
-            set("keepalive_timeout", "0"),
+            set("keepalive_timeout", keepalive),
             set("worker_connections", connections),
             app,
         ];
@@ -106,6 +108,7 @@ impl SimpleServer {
             access,
             front: Front::Inline,
             max_requests: u64::from(once),
+            told_to_drain: &NEVER,
         }))
     }
 

@@ -117,7 +117,7 @@ fn errors_of_several_files_are_told_together() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let text = "a 'b c' \"\" \\; x\\\\y '#' '}';\nl { m \"q\\\"\\t\"; }\n";
+    let text = "\u{feff}\u{feff}z; a 'b c' \"\" \\; x\\\\y '#' '}';\nl { m \"q\\\"\\t\"; }\n";
     let tree = parse("t", text, &mut NoFiles).unwrap();
     let written: String = tree.iter().map(ToString::to_string).collect();
     let again = parse("t", &written, &mut NoFiles).unwrap();

@@ -407,7 +407,7 @@ impl Pool {
         });
         let seats = &self.current.seats;
         let waiting = seats.iter().map(Backoff::due).filter(|due| *due > now);
-        let end = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let end = self.stopping.as_ref().map(|stopping| stopping.end());
         let next = leaving.chain(waiting).chain(end).min().unwrap_or(u64::MAX);
         next.saturating_sub(now).clamp(1, TICK)
     }

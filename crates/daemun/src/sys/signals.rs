@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use nix::fcntl::OFlag;
 pub use nix::sys::signal::Signal;
@@ -10,6 +10,14 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, sigac
 
 /// Where the handler writes; -1 while no queue is installed.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// SIGTERM has come: set by the handler itself, for code that runs before the queue is read again.
+static TERMINATING: AtomicBool = AtomicBool::new(false);
+
+/// Whether SIGTERM has come.
+pub fn terminating() -> &'static AtomicBool {
+    &TERMINATING
+}
 
 /// The signals that have come, in their order. There is one queue in a process.
 pub struct SignalQueue {
@@ -50,6 +58,7 @@ impl SignalQueue {
     /// by the programs that an application starts.
     pub fn leave_in_child(self) {
         PIPE.store(-1, Relaxed);
+        TERMINATING.store(false, Relaxed);
         for &signal in &self.installed {
             let handler = match signal {
                 Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGCHLD => SigHandler::SigDfl,
@@ -102,6 +111,9 @@ fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
 }
 
 extern "C" fn enqueue(number: libc::c_int) {
+    if number == libc::SIGTERM {
+        TERMINATING.store(true, Relaxed);
+    }
     let byte = number as u8;
     // SAFETY: errno's address is valid for the thread's life, write(2) is async-signal-safe and reads one byte that
     // lives. A full pipe or one that is gone gives an error: there, nothing can be done.

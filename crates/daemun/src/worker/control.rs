@@ -1,6 +1,7 @@
 //! A worker's life while it serves: signals, draining and its limit, the master's death.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use http::engine::Engine;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use crate::master;
 use crate::settings::Settings;
 use crate::sys::process;
 use crate::sys::signals::{Signal, SignalQueue};
@@ -34,13 +36,28 @@ pub struct Control {
     master: i32,
     /// When draining is given up.
     limit: Option<Instant>,
+    /// The pipe to the master, until it has been told that this worker drains.
+    told: Option<File>,
 }
 
 impl Control {
     /// Inside the runtime.
     pub fn new(engine: Arc<Engine>, signals: SignalQueue, settings: &Settings, master: i32) -> io::Result<Control> {
         let readable = pipe::Receiver::from_owned_fd(signals.fd().try_clone_to_owned()?)?;
-        Ok(Control { engine, readable, signals, graceful_timeout: settings.graceful_timeout, master, limit: None })
+        Ok(Control {
+            engine,
+            readable,
+            signals,
+            graceful_timeout: settings.graceful_timeout,
+            master,
+            limit: None,
+            told: None,
+        })
+    }
+
+    /// Lets the master know at once when the worker drains by itself, so that it is replaced before it is gone.
+    pub fn tell_when_draining(&mut self, master: File) {
+        self.told = Some(master);
     }
 
     /// Drives the worker's life. `until_front`: returns when the engine wants another thread to drive the runtime.
@@ -54,6 +71,9 @@ impl Control {
             }
             if self.engine.is_draining() && self.limit.is_none() {
                 self.limit = Some(Instant::now() + self.graceful_timeout);
+                if let Some(mut master) = self.told.take() {
+                    let _ = master.write_all(&[master::DRAINING]);
+                }
             }
             let wake = Instant::now() + PARENT;
             let wake = self.limit.map_or(wake, |limit| limit.min(wake));

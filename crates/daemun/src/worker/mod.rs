@@ -5,7 +5,8 @@
 
 mod control;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,12 +18,12 @@ use http::exchange::Local;
 use http::log::{AccessLog, Format};
 use http::slots::{MAX_THREADS, State};
 
-use crate::error_log::ErrorLog;
+use crate::error_log::{ErrorLog, Level};
 use crate::face;
 use crate::host::{AppOptions, Host, LoadError};
 use crate::master::{Address, Listener, WorkerContext};
 use crate::settings::{Front, Settings};
-use crate::sys::signals::{Signal, SignalQueue};
+use crate::sys::signals::{self, Signal, SignalQueue};
 use control::{Control, Why};
 
 /// Runs a worker to its end; gives its exit code.
@@ -31,26 +32,29 @@ pub fn run(context: WorkerContext, host: &'static dyn Host) -> i32 {
     match start(context, host) {
         Ok(code) => code,
         Err(error) => {
-            error.message.lines().next().inspect(|_| log.error(format_args!("{}", error.message)));
+            log.log_lines(Level::Error, &error.message);
             error.code
         }
     }
 }
 
+/// What a worker exits with when it cannot start, as Gunicorn's.
+const BOOT_FAILED: i32 = 3;
+
 fn failed(what: &str, error: impl std::fmt::Display) -> LoadError {
-    LoadError { code: 1, message: format!("cannot {what}: {error}") }
+    LoadError { code: BOOT_FAILED, message: format!("cannot {what}: {error}") }
 }
 
 fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadError> {
     let WorkerContext { settings, listeners, slots, slot, ready, log, master_pid, .. } = context;
-    let signals = SignalQueue::install(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1])
+    let queue = SignalQueue::install(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1])
         .map_err(|error| failed("receive signals", error))?;
     use std::os::fd::AsRawFd;
     host.worker_started(log.fd().as_raw_fd());
 
     let config = Config::build(&face::tree(&settings)).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        LoadError { code: 1, message: lines.join("\n") }
+        LoadError { code: BOOT_FAILED, message: lines.join("\n") }
     })?;
     let access = config.access_log.as_ref().map(|spec| {
         let format = Format::parse(&spec.format).map_err(|why| failed("use the access log's format", why))?;
@@ -82,13 +86,13 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
         access,
         front,
         max_requests: jittered(&settings),
+        told_to_drain: signals::terminating(),
     });
     let mut control = {
         let _inside = runtime.enter();
         let listeners = listeners.into_iter().map(listen).collect::<io::Result<Vec<_>>>();
         conn::start(&engine, listeners.map_err(|error| failed("listen", error))?);
-        Control::new(engine.clone(), signals, &settings, master_pid)
-            .map_err(|error| failed("receive signals", error))?
+        Control::new(engine.clone(), queue, &settings, master_pid).map_err(|error| failed("receive signals", error))?
     };
     if settings.reload {
         let (log, pid) = (log.clone(), std::process::id() as i32);
@@ -100,9 +104,11 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     }
     engine.slot().threads.store(threads as u32, Relaxed);
     engine.slot().set_state(State::Ready);
-    if io::Write::write_all(&mut std::fs::File::from(ready), b"R").is_err() {
+    let mut master = File::from(ready);
+    if master.write_all(b"R").is_err() {
         return Ok(0); // the master is gone
     }
+    control.tell_when_draining(master);
 
     for app in &apps {
         app.enter_thread();
@@ -139,7 +145,7 @@ fn load(
         apps.push(match host.load(spec, settings, options) {
             Err(error) if settings.reload => {
                 broken = true;
-                log.error(format_args!("{}", error.message));
+                log.log_lines(Level::Error, &error.message);
                 host.explain(&error, options)?
             }
             other => other?,

@@ -2,7 +2,7 @@
 //!
 //! Requests go to whichever thread is free. The rest of a suspended answer goes back to the thread that began it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -139,6 +139,20 @@ pub fn panicked(out: &mut Output<'_>) {
     }
 }
 
+thread_local! {
+    /// The running call of this thread.
+    static RUNNING: Cell<Option<(&'static Slot, usize)>> = const { Cell::new(None) };
+}
+
+/// The call of this thread has made progress: it is not stuck, however long it takes in all.
+pub fn beat() {
+    if let Some((slot, thread)) = RUNNING.get()
+        && let Some(call) = slot.calls.get(thread)
+    {
+        call.store(time::coarse_monotonic_ms(), Ordering::Relaxed);
+    }
+}
+
 /// Marks a thread as in a call, for the master's watch and for the other workers.
 pub struct Busy {
     slot: &'static Slot,
@@ -147,15 +161,15 @@ pub struct Busy {
 
 impl Busy {
     pub fn new(slot: &'static Slot, thread: usize) -> Busy {
-        if let Some(call) = slot.calls.get(thread) {
-            call.store(time::coarse_monotonic_ms(), Ordering::Relaxed);
-        }
+        RUNNING.set(Some((slot, thread)));
+        beat();
         Busy { slot, thread }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        RUNNING.set(None);
         if let Some(call) = self.slot.calls.get(self.thread) {
             call.store(0, Ordering::Relaxed);
         }

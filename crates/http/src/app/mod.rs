@@ -9,7 +9,7 @@ pub mod output;
 
 pub use channel::Channel;
 pub use jobs::{Job, Jobs};
-pub use output::{Gone, Output, Severity};
+pub use output::{Gone, Inline, Output, Severity};
 
 use crate::exchange::Request;
 

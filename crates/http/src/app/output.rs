@@ -1,10 +1,12 @@
 //! What an application answers through: straight into the connection's sender when it is called in the connection's
 //! own task, or into a channel when it runs on another thread.
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Event};
 use crate::exchange::{Chunk, ResponseHead};
+use crate::sys;
 use crate::transport::io::Stream;
 use crate::transport::sender::Sender;
 
@@ -27,10 +29,44 @@ pub const SLOW: Duration = Duration::from_micros(500);
 const LONGEST_INLINE: Duration = Duration::from_millis(4);
 /// An inline answer with more than this many bytes unsent is carried on by the job loop.
 const INLINE_MEMORY: usize = 256 * 1024;
+/// How long one wait for a client lasts, in ms, and how many of them without progress end the answer.
+const WAIT_MS: i32 = 1000;
+const STALLED: u32 = 60;
 
 enum Sink<'a> {
-    Inline { sender: &'a mut Sender, stream: &'a Stream, log: &'a mut Vec<(Severity, String)>, may_suspend: bool },
+    Inline(Inline<'a>),
     Channel { channel: &'a Channel, events: Vec<Event>, started: bool, waiting: usize, left: Option<u64> },
+}
+
+/// What an answer in the connection's own task needs of it.
+pub struct Inline<'a> {
+    pub sender: &'a mut Sender,
+    pub stream: &'a Stream,
+    /// Lines for the error log.
+    pub log: &'a mut Vec<(Severity, String)>,
+    /// The rest of a long answer may be given up to the job loop.
+    pub may_suspend: bool,
+    /// Whether the worker drains, so that the connection is to end with this answer.
+    pub draining: &'a dyn Fn() -> bool,
+    pub called: Instant,
+}
+
+impl Inline<'_> {
+    /// Writes what the socket takes; waits for the client while more is unsent than may be kept, if nobody else can.
+    fn flush(&mut self) -> Result<(), Gone> {
+        self.sender.try_flush(self.stream).map_err(|_| Gone)?;
+        let mut patience = STALLED;
+        while !self.may_suspend && self.sender.pending() > INLINE_MEMORY {
+            let before = self.sender.pending();
+            sys::wait_writable(self.stream.as_raw_fd(), WAIT_MS);
+            self.sender.try_flush(self.stream).map_err(|_| Gone)?;
+            patience = if self.sender.pending() < before { STALLED } else { patience - 1 };
+            if patience == 0 {
+                return Err(Gone);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where one answer goes.
@@ -43,15 +79,8 @@ pub struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// For a call in the connection's own task.
-    pub fn inline(
-        sender: &'a mut Sender,
-        stream: &'a Stream,
-        log: &'a mut Vec<(Severity, String)>,
-        may_suspend: bool,
-        called: Instant,
-    ) -> Self {
-        let sink = Sink::Inline { sender, stream, log, may_suspend };
-        Output { sink, called, gone: false }
+    pub fn inline(inline: Inline<'a>) -> Self {
+        Output { called: inline.called, sink: Sink::Inline(inline), gone: false }
     }
 
     /// For a call on another thread.
@@ -69,7 +98,12 @@ impl<'a> Output<'a> {
     /// The head of the answer. Once, before any body.
     pub fn start(&mut self, head: ResponseHead) {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.start(head),
+            Sink::Inline(inline) => {
+                if (inline.draining)() {
+                    inline.sender.keep_alive = false;
+                }
+                inline.sender.start(head);
+            }
             Sink::Channel { events, started, left, .. } => {
                 *started = true;
                 *left = head.length;
@@ -80,7 +114,7 @@ impl<'a> Output<'a> {
 
     pub fn is_started(&self) -> bool {
         match &self.sink {
-            Sink::Inline { sender, .. } => sender.started,
+            Sink::Inline(inline) => inline.sender.started,
             Sink::Channel { started, .. } => *started,
         }
     }
@@ -88,7 +122,7 @@ impl<'a> Output<'a> {
     /// An interim answer such as 103 (RFC 8297); `fields` are encoded lines. Sent at once.
     pub fn informational(&mut self, status: u16, fields: Vec<u8>) -> Result<(), Gone> {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.informational(status, &fields),
+            Sink::Inline(inline) => inline.sender.informational(status, &fields),
             Sink::Channel { events, .. } => events.push(Event::Informational(status, fields)),
         }
         self.flush()
@@ -97,7 +131,7 @@ impl<'a> Output<'a> {
     /// A short piece of the body, copied.
     pub fn copy(&mut self, bytes: &[u8]) {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.copy(bytes),
+            Sink::Inline(inline) => inline.sender.copy(bytes),
             Sink::Channel { .. } => self.push(Chunk::Bytes(bytes.to_vec())),
         }
     }
@@ -105,7 +139,7 @@ impl<'a> Output<'a> {
     /// A piece of the body.
     pub fn push(&mut self, chunk: Chunk) {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.push(chunk),
+            Sink::Inline(inline) => inline.sender.push(chunk),
             Sink::Channel { events, waiting, left, .. } => {
                 if let Some(left) = left {
                     *left = left.saturating_sub(chunk.len());
@@ -120,7 +154,7 @@ impl<'a> Output<'a> {
     /// does after its last byte.
     pub fn is_satisfied(&self) -> bool {
         match &self.sink {
-            Sink::Inline { sender, .. } => sender.is_satisfied(),
+            Sink::Inline(inline) => inline.sender.is_satisfied(),
             Sink::Channel { left, .. } => *left == Some(0),
         }
     }
@@ -132,8 +166,9 @@ impl<'a> Output<'a> {
 
     /// Sends what is here. May wait for the client: to be called without the interpreter's lock.
     pub fn flush(&mut self) -> Result<(), Gone> {
+        super::jobs::beat();
         let sent = match &mut self.sink {
-            Sink::Inline { sender, stream, .. } => sender.try_flush(stream).map_err(|_| Gone),
+            Sink::Inline(inline) => inline.flush(),
             Sink::Channel { channel, events, waiting, .. } => {
                 *waiting = 0;
                 channel.deliver(events)
@@ -141,6 +176,13 @@ impl<'a> Output<'a> {
         };
         self.gone |= sent.is_err();
         sent
+    }
+
+    /// The application sends in a way that cannot be suspended (`write`): from now on a full buffer makes it wait.
+    pub fn never_suspend(&mut self) {
+        if let Sink::Inline(inline) = &mut self.sink {
+            inline.may_suspend = false;
+        }
     }
 
     pub fn is_gone(&self) -> bool {
@@ -151,7 +193,7 @@ impl<'a> Output<'a> {
     /// unsent than a thread that also serves the sockets may keep.
     pub fn should_suspend(&self) -> bool {
         match &self.sink {
-            Sink::Inline { sender, may_suspend: true, .. } => {
+            Sink::Inline(Inline { sender, may_suspend: true, .. }) => {
                 sender.pending() > INLINE_MEMORY || self.called.elapsed() > LONGEST_INLINE
             }
             _ => false,
@@ -161,7 +203,7 @@ impl<'a> Output<'a> {
     /// The answer is complete.
     pub fn end(&mut self) {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.end(),
+            Sink::Inline(inline) => inline.sender.end(),
             Sink::Channel { events, .. } => events.push(Event::End),
         }
     }
@@ -169,7 +211,7 @@ impl<'a> Output<'a> {
     /// The answer cannot be completed: the client sees a broken connection.
     pub fn abort(&mut self) {
         match &mut self.sink {
-            Sink::Inline { sender, .. } => sender.abort(),
+            Sink::Inline(inline) => inline.sender.abort(),
             Sink::Channel { events, .. } => events.push(Event::Abort),
         }
     }
@@ -177,7 +219,7 @@ impl<'a> Output<'a> {
     /// A line for the error log.
     pub fn log(&mut self, severity: Severity, line: String) {
         match &mut self.sink {
-            Sink::Inline { log, .. } => log.push((severity, line)),
+            Sink::Inline(inline) => inline.log.push((severity, line)),
             Sink::Channel { events, .. } => events.push(Event::Log(severity, line)),
         }
     }

@@ -66,9 +66,8 @@ impl Config {
         let mut builder = Builder::default();
         let main = Block::default();
         for it in tree {
-            match builder.row(it, None) {
-                Some(Action::Open(Context::Http)) => builder.http(it, &main),
-                Some(_) | None => {}
+            if let Some(Action::Open(Context::Http)) = builder.row(it, None) {
+                builder.http(it, &main);
             }
         }
         if !builder.problems.is_empty() {

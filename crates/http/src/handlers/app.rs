@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::app::channel::Event;
 use crate::app::jobs::{self, Busy};
-use crate::app::{App, Channel, Job, Output, Severity};
+use crate::app::{App, Channel, Inline, Job, Output, Severity};
 use crate::config::Settings;
 use crate::exchange::Request;
 use crate::handlers::errors;
@@ -105,7 +105,15 @@ fn call_inline(
     let started = Instant::now();
     let rest = {
         let _busy = Busy::new(engine.slot(), 0);
-        let mut out = Output::inline(sender, &conn.stream, &mut lines, engine.may_suspend(), started);
+        let draining = || engine.is_draining();
+        let mut out = Output::inline(Inline {
+            sender,
+            stream: &conn.stream,
+            log: &mut lines,
+            may_suspend: engine.may_suspend(),
+            draining: &draining,
+            called: started,
+        });
         match catch_unwind(AssertUnwindSafe(|| app.call(request, &mut out))) {
             Ok(rest) => rest,
             Err(_) => {
@@ -143,7 +151,12 @@ async fn relay(
         for event in events.drain(..) {
             match event {
                 Event::Informational(status, fields) => sender.informational(status, &fields),
-                Event::Head(head) => sender.start(head),
+                Event::Head(head) => {
+                    if engine.is_draining() {
+                        sender.keep_alive = false;
+                    }
+                    sender.start(head);
+                }
                 Event::Body(chunk) => sender.push(chunk),
                 Event::Log(severity, line) => log(&engine.log, severity, &line),
                 Event::End => sender.end(),

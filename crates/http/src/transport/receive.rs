@@ -97,6 +97,40 @@ pub fn body_is_here(request: &Request) -> bool {
     }
 }
 
+/// How much of a body that nobody wants is read to keep its connection, in bytes.
+pub const MOST_DISCARDED: u64 = 1 << 20;
+
+/// Reads a body and throws it away, so that the next request on the connection can be read.
+pub async fn discard(conn: &mut Conn, request: &mut Request, settings: &Settings) -> Result<(), Failure> {
+    let head = request.head.len;
+    let Some(mut decoder) = Decoder::new(request.head.framing) else { return Ok(()) };
+    let mut at = head;
+    let mut total = 0;
+    loop {
+        match decoder.step(&request.buf[at..]).map_err(|why| Failure::Refused(400, why))? {
+            Step::Data { skip, len } => {
+                at += skip + len;
+                total += len as u64;
+                if total > MOST_DISCARDED {
+                    return Err(too_large());
+                }
+            }
+            Step::End(consumed) => {
+                request.consumed = at + consumed;
+                return Ok(());
+            }
+            Step::More(consumed) => {
+                request.buf.drain(head..at + consumed);
+                at = head;
+                if request.buf.capacity() - request.buf.len() < READ {
+                    request.buf.reserve(READ);
+                }
+                read_some(conn, &mut request.buf, decoder.read_limit(), settings).await?;
+            }
+        }
+    }
+}
+
 /// Where a buffered body goes.
 enum Store {
     Memory(Vec<u8>),

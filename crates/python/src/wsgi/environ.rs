@@ -152,6 +152,12 @@ fn fields(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &
                 }
                 PyString::new(py, &key(name))
             }
+            // RFC 9112 section 3.2.2: an absolute target's authority stands in for the field.
+            Known::Host if request.head.form == Form::Absolute => {
+                let authority = latin1(py, request.head.authority.of(buf))?;
+                environ.set_item(names.fields[Known::Host as usize].bind(py), authority)?;
+                continue;
+            }
             known => names.fields[known as usize].bind(py).clone(),
         };
         let value = latin1(py, value)?;

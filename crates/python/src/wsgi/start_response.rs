@@ -214,7 +214,10 @@ fn on_write(py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult<Py<PyAny
     let current = current()?;
     current.start(None)?;
     let chunk = lend(data);
-    current.with(|_, out| out.push(chunk));
+    current.with(|_, out| {
+        out.never_suspend();
+        out.push(chunk);
+    });
     if !current.with(|_, out| out.is_satisfied()) && current.flush(py).is_err() {
         return Err(pyo3::exceptions::PyBrokenPipeError::new_err("the client has gone away"));
     }

@@ -119,7 +119,12 @@ impl ChunkedDecoder {
                     return Err(Refusal::ChunkSize);
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or_default();
-                Ok(State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
+                let size = size << 4 | u64::from(digit);
+                // No file is longer; what is added to such a number must not overflow anywhere.
+                if size > i64::MAX as u64 {
+                    return Err(Refusal::ChunkSize);
+                }
+                Ok(State::Size { size, digits: digits + 1 })
             }
             (State::Size { size, digits: 1.. }, b'\r') => Ok(State::SizeLf { size }),
             (State::Size { size, digits: 1.. }, b';') => {

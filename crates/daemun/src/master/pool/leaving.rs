@@ -59,18 +59,28 @@ impl Stuck {
 pub(super) struct Stopping {
     code: i32,
     quick: bool,
-    /// The workers have been killed.
-    killed: bool,
-    /// Then they are, or then the program ends without them.
-    pub deadline: u64,
+    /// The last workers are killed at this time.
+    deadline: u64,
+}
+
+impl Stopping {
+    /// When the program ends, even if a worker has not vanished.
+    pub fn end(&self) -> u64 {
+        self.deadline + VANISH
+    }
 }
 
 impl Pool {
-    /// Frees a worker's seat and gives it the time it has to end, with a signal if it does not know yet.
+    /// Frees a worker's seat and gives it the time it has to end, with a signal if it does not know yet. One that is
+    /// booting has nothing to finish.
     pub(super) fn leave(&mut self, now: u64, index: usize, signal: Option<Signal>) {
         let graceful = self.limits(self.workers[index].generation).unwrap_or(self.current.limits).graceful;
         let worker = &mut self.workers[index];
-        worker.phase = Phase::Leaving(Leave { deadline: now + graceful + AFTER_WORKER, killed: false, stuck: None });
+        let time = match worker.phase {
+            Phase::Booting => graceful.min(QUICK),
+            _ => graceful + AFTER_WORKER,
+        };
+        worker.phase = Phase::Leaving(Leave { deadline: now + time, killed: false, stuck: None });
         let pid = worker.pid;
         if let Some(signal) = signal {
             self.kill(pid, signal as i32);
@@ -128,7 +138,7 @@ impl Pool {
                     self.actions.push(Action::Kill { pid, signal: Signal::SIGTERM as i32 });
                 }
             }
-            if why.is_none() && now >= leave.deadline && self.stopping.is_none() {
+            if why.is_none() && now >= leave.deadline {
                 why = Some(format!("its time to end is over; requests in progress: {requests}"));
             }
             if let Some(why) = why {
@@ -147,49 +157,42 @@ impl Pool {
     /// hurries up the first.
     pub fn stop(&mut self, now: u64, quick: bool, code: i32) {
         let graceful = self.current.limits.graceful;
-        match &mut self.stopping {
+        let longest = if quick { graceful.min(QUICK) } else { graceful + AFTER_WORKER };
+        let stopping = match &mut self.stopping {
             Some(stopping) if quick && !stopping.quick => {
-                stopping.quick = true;
-                stopping.deadline = stopping.deadline.min(now + QUICK);
-                self.log(Level::Info, "Quick shutdown requested".into());
+                self.actions.push(Action::Log(Level::Info, "Quick shutdown requested".into()));
+                stopping
             }
             Some(_) => return,
             None => {
-                let deadline = now + if quick { graceful.min(QUICK) } else { graceful + AFTER_WORKER };
-                self.stopping = Some(Stopping { code, quick, killed: false, deadline });
                 self.reload = None;
                 self.actions.push(Action::CloseListeners);
+                self.stopping.insert(Stopping { code, quick, deadline: u64::MAX })
             }
-        }
+        };
+        stopping.quick = quick;
+        stopping.deadline = stopping.deadline.min(now + longest);
+        let deadline = stopping.deadline;
         let signal = if quick { Signal::SIGQUIT } else { Signal::SIGTERM };
         for index in 0..self.workers.len() {
-            let worker = &self.workers[index];
-            if worker.sits() {
+            if self.workers[index].sits() {
                 self.leave(now, index, Some(signal));
             } else {
-                let pid = worker.pid;
-                self.kill(pid, signal as i32);
+                self.kill(self.workers[index].pid, signal as i32);
+            }
+            if let Phase::Leaving(leave) = &mut self.workers[index].phase
+                && !leave.killed
+            {
+                leave.deadline = leave.deadline.min(deadline);
             }
         }
     }
 
     /// Whether the program can end.
     pub(super) fn check_end(&mut self, now: u64) {
-        let Some(stopping) = &mut self.stopping else { return };
-        if self.workers.is_empty() || (stopping.killed && now >= stopping.deadline) {
+        let Some(stopping) = &self.stopping else { return };
+        if self.workers.is_empty() || now >= stopping.end() {
             self.actions.push(Action::Exit(stopping.code));
-        } else if !stopping.killed && now >= stopping.deadline {
-            stopping.killed = true;
-            stopping.deadline = now + VANISH;
-            for worker in &mut self.workers {
-                let Phase::Leaving(leave) = &mut worker.phase else { continue };
-                leave.killed = true;
-                let (pid, requests) = (worker.pid, self.slots[worker.slot].requests.load(Relaxed));
-                let message =
-                    format!("Worker (pid:{pid}) is killed: its time to end is over; requests in progress: {requests}");
-                self.actions.push(Action::Log(Level::Warning, message));
-                self.actions.push(Action::Kill { pid, signal: Signal::SIGKILL as i32 });
-            }
         }
     }
 }

@@ -6,8 +6,6 @@ use crate::sys::signals::Signal;
 
 /// How long a generation may take to boot when there is no `timeout`, in milliseconds.
 const PATIENCE: u64 = 300_000;
-/// How long the workers of a generation that is given up have to end.
-const ABANDONED: u64 = 2_000;
 
 /// A reload in progress.
 pub(super) struct Reload {
@@ -57,14 +55,7 @@ impl Pool {
     pub(super) fn abandon(&mut self, now: u64) {
         let Some(reload) = self.reload.take() else { return };
         let number = reload.generation.number;
-        for index in 0..self.workers.len() {
-            if self.workers[index].generation == number && self.workers[index].sits() {
-                self.leave(now, index, Some(Signal::SIGTERM));
-                if let Phase::Leaving(leave) = &mut self.workers[index].phase {
-                    leave.deadline = leave.deadline.min(now + ABANDONED);
-                }
-            }
-        }
+        self.leave_where(now, Some(Signal::SIGTERM), |_, worker| worker.generation == number);
         self.log(Level::Error, "reload failed; the running workers stay".into());
         self.actions.push(Action::Abandon);
     }

@@ -332,6 +332,16 @@ fn a_graceful_end_waits_and_then_tells_what_it_cuts() {
 }
 
 #[test]
+fn a_worker_that_boots_does_not_hold_up_the_end() {
+    let mut world = World::new(LIMITS);
+    world.ready(100);
+    world.pool.stop(world.now, false, 0);
+    world.pass(2_000);
+    world.sent.retain(|(_, signal)| *signal == Signal::SIGKILL);
+    assert_eq!(world.sent(), [(101, Signal::SIGKILL)]);
+}
+
+#[test]
 fn a_second_signal_makes_the_end_quick() {
     let mut world = World::running(LIMITS);
     world.pool.stop(world.now, false, 0);

@@ -14,7 +14,7 @@ use wire::{date, media};
 use crate::sys::open::open_beneath;
 
 /// Files up to this many bytes are kept in memory.
-pub const SMALL: u64 = 64 * 1024;
+pub const SMALL: u64 = 256 * 1024;
 
 /// Codings and the suffixes of their files, the preferred one first.
 const CODINGS: [(&str, &str); 3] = [("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz")];
