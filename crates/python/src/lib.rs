@@ -18,8 +18,12 @@ static MEMORY: allocator::Slabs = allocator::Slabs::new();
 
 /// Runs the program; gives its exit code.
 #[pyfunction]
-fn run(py: Python<'_>, argv: Vec<OsString>) -> i32 {
-    py.detach(|| daemun::run(argv, &host::CPython))
+fn run(py: Python<'_>, argv: Vec<OsString>) -> PyResult<i32> {
+    // What workers need of the standard library is imported here: their user may not be allowed to read it.
+    for module in ["atexit", "daemun._app", "faulthandler", "random", "traceback"] {
+        py.import(module)?;
+    }
+    Ok(py.detach(|| daemun::run(argv, &host::CPython)))
 }
 
 #[pymodule]

@@ -1,3 +1,5 @@
+//! Tests of the parser: what is read, and what is refused with which words.
+
 use super::*;
 use crate::NoFiles;
 

@@ -1,3 +1,5 @@
+//! Tests of static files: lookups, conditions, ranges, siblings.
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
