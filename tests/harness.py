@@ -50,6 +50,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def has_runtime(pid: int) -> bool:
+    """Whether a worker has its event queue, which it makes once the application is loaded."""
+    try:
+        return any(os.readlink(entry) == "anon_inode:[eventpoll]" for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True  # it changed its user; then a test does not depend on it
+    except OSError:
+        return False
+
+
 def environment(extra: dict[str, str | None] | None = None) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -203,12 +213,14 @@ class Server:
         return sorted(children)
 
     def wait_for_workers(self, count: int, other_than: Iterable[int] = (), patience: float = PATIENCE) -> list[int]:
-        """Wait until exactly `count` workers live, none of them one of `other_than`."""
+        """Wait until exactly `count` workers live and have loaded the application, none of them one of `other_than`."""
         gone = set(other_than)
 
         def settled() -> list[int] | None:
             workers = self.workers()
-            return workers if len(workers) == count and not gone & set(workers) else None
+            if len(workers) != count or gone & set(workers):
+                return None
+            return workers if all(map(has_runtime, workers)) else None
 
         try:
             return until(settled, f"{count} workers (now {self.workers()})", patience)

@@ -81,6 +81,7 @@ def test_without_the_flag_an_edit_changes_nothing(serve, site):
     import time
 
     server = serve("page", cwd=site)
+    assert server.get("/").text == "one"
     (site / "page.py").write_text(APP.format(answer="second edition"))
     time.sleep(1.5)
     assert server.get("/").text == "one"

@@ -15,9 +15,12 @@ pub fn tree(settings: &Settings) -> Vec<Directive> {
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
 
     let mut server = vec![
-        make("client_max_body_size", "bind", "0".into()),
-        make("client_body_buffer_size", "bind", BODY_BUFFER.into()),
-        make("keepalive_requests", "keepalive", "0".into()),
+        make("client_header_timeout", "client_header_timeout", ms(settings.client_header_timeout)),
+        make("client_body_timeout", "client_body_timeout", ms(settings.client_body_timeout)),
+        make("send_timeout", "send_timeout", ms(settings.send_timeout)),
+        make("client_max_body_size", "client_max_body_size", settings.client_max_body_size.to_string()),
+        Directive::new("client_body_buffer_size", At::Default).arg(BODY_BUFFER),
+        Directive::new("keepalive_requests", At::Default).arg("0"),
         make("keepalive_timeout", "keepalive", ms(settings.keepalive)),
         make("request_buffering", "request_buffering", on(settings.request_buffering)),
         make("request_field_size", "limit_request_field_size", settings.limit_request_field_size.to_string()),

@@ -33,7 +33,10 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
             }
             Handler::Files(files) => {
                 unread = prepare_to_discard(&request, sender);
-                handlers::files::serve(files, &request, sender);
+                if let Some(error) = handlers::files::serve(files, &request, sender) {
+                    let path = String::from_utf8_lossy(&request.path);
+                    engine.log.error(format_args!("cannot read the file of {path}: {error}"));
+                }
             }
         },
     }

@@ -110,6 +110,14 @@ pub struct Settings {
     pub limit_request_fields: usize,
     /// In bytes; 0 is no limit.
     pub limit_request_field_size: usize,
+    /// For the head of a request.
+    pub client_header_timeout: Duration,
+    /// Between two pieces of a body.
+    pub client_body_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub send_timeout: Duration,
+    /// The largest body, in bytes; 0 is no limit.
+    pub client_max_body_size: u64,
     /// Read the whole body before the application is called.
     pub request_buffering: bool,
     /// Where large bodies go; the system's directory for such files if not given.

@@ -55,9 +55,9 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
         workers: given.int("workers") as usize,
         threads: given.int("threads") as usize,
         worker_connections: given.int("worker_connections") as usize,
-        timeout: Duration::from_secs(given.int("timeout") as u64),
-        graceful_timeout: Duration::from_secs(given.int("graceful_timeout") as u64),
-        keepalive: Duration::from_secs(given.int("keepalive") as u64),
+        timeout: seconds(&given, "timeout"),
+        graceful_timeout: seconds(&given, "graceful_timeout"),
+        keepalive: seconds(&given, "keepalive"),
         max_requests: given.int("max_requests") as u64,
         max_requests_jitter: given.int("max_requests_jitter") as u64,
         preload: given.switch("preload_app"),
@@ -69,6 +69,10 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
         limit_request_line,
         limit_request_fields,
         limit_request_field_size: given.int("limit_request_field_size") as usize,
+        client_header_timeout: seconds(&given, "client_header_timeout"),
+        client_body_timeout: seconds(&given, "client_body_timeout"),
+        send_timeout: seconds(&given, "send_timeout"),
+        client_max_body_size: size(&given, "client_max_body_size")?,
         request_buffering: given.text("request_buffering") == "on",
         tmp_upload_dir: directory(&given, "tmp_upload_dir", &chdir)?,
         sendfile: given.value("sendfile") != SettingValue::Bool(false),
@@ -105,6 +109,22 @@ fn refuse(given: &Given, name: &str, why: impl std::fmt::Display, hint: Option<&
     Exit::new(1, format!("{}: {why}", given.place(name)), hint.map(String::from))
 }
 
+fn seconds(given: &Given, name: &str) -> Duration {
+    Duration::from_secs(given.int(name) as u64)
+}
+
+fn size(given: &Given, name: &str) -> Result<u64, Exit> {
+    let text = given.text(name);
+    conf::size(&text).ok_or_else(|| {
+        refuse(
+            given,
+            name,
+            format!("`{text}` is not a size"),
+            Some("a number of bytes, or with k, m or g, as in `10m`"),
+        )
+    })
+}
+
 fn split_commas(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
@@ -133,7 +153,8 @@ fn addresses(given: &Given, base: &Path) -> Result<Vec<Bind>, Exit> {
     let mut all = Vec::new();
     for text in given.list("bind") {
         let bind = Bind::parse(&text).map_err(|why| refuse(given, "bind", why, None))?.below(base);
-        if all.contains(&bind) {
+        let any_port = matches!(bind, Bind::Tcp { port: 0, .. });
+        if all.contains(&bind) && !any_port {
             return Err(refuse(given, "bind", format!("`{bind}` stands twice"), None));
         }
         all.push(bind);

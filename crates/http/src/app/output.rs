@@ -95,6 +95,14 @@ impl<'a> Output<'a> {
         Output { sink, called: Instant::now(), gone: false }
     }
 
+    /// An empty head, with memory that has been used before where there is some.
+    pub fn new_head(&mut self, status: u16) -> ResponseHead {
+        match &mut self.sink {
+            Sink::Inline(inline) if !inline.sender.started => inline.sender.recycled_head(status),
+            _ => ResponseHead::new(status),
+        }
+    }
+
     /// The head of the answer. Once, before any body.
     pub fn start(&mut self, head: ResponseHead) {
         match &mut self.sink {

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -57,21 +57,29 @@ impl Stream {
 
     /// Sends a part of a file; the number of bytes, 0 when the file is shorter than it was.
     pub fn poll_sendfile(&mut self, cx: &mut Context<'_>, slice: &FileSlice, done: u64) -> Poll<io::Result<usize>> {
-        let socket = self.as_raw_fd();
         let file = slice.file.as_raw_fd();
         let (offset, left) = (slice.offset + done, slice.len - done);
+        self.poll_send(cx, |socket| sys::sendfile(socket, file, offset, left))
+    }
+
+    /// Writes bytes that more will follow at once: the kernel waits for those before it sends a short segment.
+    pub fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |socket| sys::send_more(socket, bytes))
+    }
+
+    /// Runs a system call that sends, when the socket has room.
+    fn poll_send(&self, cx: &mut Context<'_>, send: impl Fn(RawFd) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+        let socket = self.as_raw_fd();
         loop {
             let sent = match self {
-                Stream::Tcp(stream) => match stream.poll_write_ready(cx) {
-                    Poll::Ready(ready) => ready
-                        .and_then(|()| stream.try_io(Interest::WRITABLE, || sys::sendfile(socket, file, offset, left))),
-                    Poll::Pending => return Poll::Pending,
-                },
-                Stream::Unix(stream) => match stream.poll_write_ready(cx) {
-                    Poll::Ready(ready) => ready
-                        .and_then(|()| stream.try_io(Interest::WRITABLE, || sys::sendfile(socket, file, offset, left))),
-                    Poll::Pending => return Poll::Pending,
-                },
+                Stream::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || send(socket))
+                }
+                Stream::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || send(socket))
+                }
             };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -106,13 +114,6 @@ impl Stream {
     /// Sends FIN; the peer may still send.
     pub fn shutdown_write(&self) {
         sys::shutdown_write(self.as_raw_fd());
-    }
-
-    /// Gathers small writes into full segments until switched off (head and file part of one answer).
-    pub fn cork(&self, on: bool) {
-        if let Stream::Tcp(stream) = self {
-            sys::cork(stream.as_raw_fd(), on);
-        }
     }
 }
 

@@ -61,7 +61,6 @@ pub struct Sender {
     pub head: ResponseHead,
     /// Body bytes accepted for sending (without chunk framing).
     pub body_bytes: u64,
-    corked: bool,
 }
 
 impl Sender {
@@ -81,7 +80,6 @@ impl Sender {
             fault: None,
             head: ResponseHead::default(),
             body_bytes: 0,
-            corked: false,
         }
     }
 
@@ -283,7 +281,6 @@ impl Sender {
                 if self.out_done == self.out.len() {
                     self.out.clear();
                     self.out_done = 0;
-                    self.uncork(stream);
                     return Poll::Ready(Ok(()));
                 }
                 match stream.poll_write(cx, &self.out[self.out_done..]) {
@@ -299,13 +296,7 @@ impl Sender {
                 Some(Chunk::File(slice)) if self.out_done == self.out.len() => {
                     stream.poll_sendfile(cx, slice, self.front_done)
                 }
-                Some(Chunk::File(_)) => {
-                    if !self.corked {
-                        self.corked = true;
-                        stream.cork(true);
-                    }
-                    stream.poll_write(cx, &self.out[self.out_done..])
-                }
+                Some(Chunk::File(_)) => stream.poll_write_more(cx, &self.out[self.out_done..]),
                 _ => {
                     let mut slices = [IoSlice::new(&[]); 16];
                     let count = self.slices(&mut slices);
@@ -316,19 +307,9 @@ impl Sender {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => self.advance(n),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.uncork(stream);
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
             }
             *progress = true;
-        }
-    }
-
-    fn uncork(&mut self, stream: &Stream) {
-        if self.corked {
-            self.corked = false;
-            stream.cork(false);
         }
     }
 
@@ -400,7 +381,6 @@ impl Sender {
         self.queue.clear();
         self.front_done = 0;
         self.queued = 0;
-        self.corked = false;
     }
 
     /// The same, before the sender is put away: big buffers are given back.
@@ -410,7 +390,16 @@ impl Sender {
             self.out = Vec::with_capacity(1024);
         }
         self.queue.shrink_to(8);
-        self.head = ResponseHead::default();
+        let mut fields = std::mem::take(&mut self.head).fields;
+        fields.clear();
+        self.head.fields = fields;
+    }
+
+    /// A new head, with the memory of the one before.
+    pub fn recycled_head(&mut self, status: u16) -> ResponseHead {
+        let mut fields = std::mem::take(&mut self.head.fields);
+        fields.clear();
+        ResponseHead { status, fields, ..ResponseHead::default() }
     }
 }
 

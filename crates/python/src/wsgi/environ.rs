@@ -63,6 +63,16 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
     base.set_item("SERVER_NAME", &local.name)?;
     base.set_item("SERVER_PORT", &local.port)?;
     base.set_item("SCRIPT_NAME", "")?;
+    // Every request sets these. Being here already, they make the copies large enough not to grow.
+    for key in
+        ["REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "REMOTE_ADDR"]
+    {
+        base.set_item(PyString::intern(py, key), "")?;
+    }
+    base.set_item(PyString::intern(py, "wsgi.input"), py.None())?;
+    if !local.port.is_empty() {
+        base.set_item(PyString::intern(py, "REMOTE_PORT"), "")?;
+    }
     Ok(base.unbind())
 }
 
@@ -136,6 +146,8 @@ fn client(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<(
 /// The request's fields as `HTTP_*`. Names with an underscore are left out: they could pass for another name.
 fn fields(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &Request) -> PyResult<()> {
     let buf = &request.buf[..];
+    // Known names that were set: only a second one has to be looked up.
+    let mut seen = 0u128;
     for field in &request.head.fields {
         let value = field.value.of(buf);
         let name = match field.known {
@@ -161,7 +173,10 @@ fn fields(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &
             known => names.fields[known as usize].bind(py).clone(),
         };
         let value = latin1(py, value)?;
-        match environ.get_item(&name)? {
+        let bit = 1u128.checked_shl(field.known as u32).filter(|_| field.known != Known::Other).unwrap_or(0);
+        let first = bit != 0 && seen & bit == 0;
+        seen |= bit;
+        match if first { None } else { environ.get_item(&name)? } {
             None => environ.set_item(name, value)?,
             Some(before) => {
                 // RFC 9110 section 5.3; cookies have a list form of their own (RFC 6265 section 5.4).

@@ -159,7 +159,7 @@ fn on_start_response(py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult
     } else if started {
         return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
     }
-    let head = parse_head(status, headers)?;
+    let head = parse_head(status, headers, |status| current.with(|_, out| out.new_head(status)))?;
     current.with(|call, _| {
         call.started = true;
         call.head = Some(head);
@@ -167,7 +167,11 @@ fn on_start_response(py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult
     WRITE.with(|write| write.get_or_make(py))
 }
 
-fn parse_head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<ResponseHead> {
+fn parse_head(
+    status: &Bound<'_, PyAny>,
+    headers: &Bound<'_, PyAny>,
+    new_head: impl FnOnce(u16) -> ResponseHead,
+) -> PyResult<ResponseHead> {
     let text = bytes_of(status, "status")?;
     let (code, reason) = text.split_at_checked(3).unwrap_or((text, b""));
     let number = code.iter().try_fold(0u16, |sum, &b| b.is_ascii_digit().then(|| sum * 10 + u16::from(b - b'0')));
@@ -184,7 +188,7 @@ fn parse_head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult
     if !wire::h1::encode::is_field_value(reason) {
         return Err(PyValueError::new_err(format!("the reason has control characters: {status:.200?}")));
     }
-    let mut head = ResponseHead::new(number);
+    let mut head = new_head(number);
     if reason != wire::h1::encode::reason(number).as_bytes() {
         head.reason = Some(reason.to_vec());
     }

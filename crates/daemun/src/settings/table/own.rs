@@ -2,6 +2,9 @@
 
 use super::{Default, Kind, Row};
 
+/// In seconds.
+const DAY: i64 = 86_400;
+
 pub(super) const DAEMUN: &[Row] = &[
     Row::new(
         "static_files",
@@ -31,6 +34,39 @@ pub(super) const DAEMUN: &[Row] = &[
     )
     .flags(&["--request-buffering"])
     .meta("on|off"),
+    Row::new(
+        "client_header_timeout",
+        Kind::Int(1, DAY),
+        Default::Int(60),
+        "How many seconds a client may take to send the head of a request. Later it is answered 408.",
+    )
+    .flags(&["--client-header-timeout"])
+    .meta("SECONDS"),
+    Row::new(
+        "client_body_timeout",
+        Kind::Int(1, DAY),
+        Default::Int(60),
+        "How many seconds a client may pause while it sends a body. Later it is answered 408.",
+    )
+    .flags(&["--client-body-timeout"])
+    .meta("SECONDS"),
+    Row::new(
+        "client_max_body_size",
+        Kind::Text,
+        Default::Text("0"),
+        "The largest body of a request, in bytes or with k, m or g behind the number; more is answered 413. 0 is no \
+         limit.",
+    )
+    .flags(&["--client-max-body-size"])
+    .meta("SIZE"),
+    Row::new(
+        "send_timeout",
+        Kind::Int(1, DAY),
+        Default::Int(60),
+        "How many seconds a client may take nothing of its answer before its connection is closed.",
+    )
+    .flags(&["--send-timeout"])
+    .meta("SECONDS"),
     Row::new(
         "interface",
         Kind::Choice(&["auto", "wsgi"]),

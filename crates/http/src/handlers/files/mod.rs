@@ -144,7 +144,7 @@ fn answer(variants: &Variants, request: &Request, sender: &mut Sender) {
         }
         Plan::Parts(list) => {
             let parts = ranges::Parts::new(&list, representation.media_type, representation.len);
-            let mut head = reused(sender, 206);
+            let mut head = sender.recycled_head(206);
             head.fields.extend_from_slice(&representation.fields_without_type);
             head.put("Content-Type", parts.media_type().as_bytes());
             head.length = Some(parts.total);
@@ -159,15 +159,8 @@ fn answer(variants: &Variants, request: &Request, sender: &mut Sender) {
     sender.end();
 }
 
-/// A head in the memory of the one before it.
-fn reused(sender: &mut Sender, status: u16) -> ResponseHead {
-    let mut fields = std::mem::take(&mut sender.head.fields);
-    fields.clear();
-    ResponseHead { status, fields, ..ResponseHead::default() }
-}
-
 fn start(sender: &mut Sender, status: u16, it: &Representation, length: u64, add: impl FnOnce(&mut ResponseHead)) {
-    let mut head = reused(sender, status);
+    let mut head = sender.recycled_head(status);
     head.fields.extend_from_slice(&it.fields);
     head.length = Some(length);
     add(&mut head);
