@@ -5,7 +5,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 import pytest
-from harness import ClosedEarly, Connection, run
+from harness import ClosedEarly, Connection, until
 
 
 @pytest.fixture(scope="module", params=[("--front", "inline"), ("--front", "thread")], ids=["inline", "thread"])
@@ -383,8 +383,44 @@ def test_trailers_without_end_are_cut_off(kitchen):
         assert connection.response().status in (400, 431)
 
 
-def has_flag(flag: str) -> bool:
-    return flag in run("--help").stdout
+# The largest body.
+
+
+@pytest.mark.parametrize("front", ["inline", "thread"])
+def test_a_body_that_is_too_large_is_413_before_it_is_read(serve, front):
+    server = serve("kitchen", "--client-max-body-size", "10k", "--front", front)
+    with server.connect() as connection:
+        assert len(connection.request("POST", "/echo", body=b"x" * 10240).response().body) == 10240
+        connection.request("POST", "/echo", [("Content-Length", "10241")])
+        assert connection.response().status == 413
+        assert connection.is_closed()
+
+
+def test_chunks_that_become_too_large_are_413(serve):
+    server = serve("kitchen", "--client-max-body-size", "10k")
+    with server.connect() as connection:
+        connection.request("POST", "/count-me?name=too-large", [("Transfer-Encoding", "chunked")])
+        try:
+            for _ in range(50):
+                connection.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        except OSError:
+            pass
+        assert connection.response().status == 413
+    assert "too-large" not in server.json("/counters")
+
+
+def test_413_comes_in_place_of_100_continue(serve):
+    server = serve("kitchen", "--client-max-body-size", "10k")
+    with server.connect() as connection:
+        connection.request("POST", "/echo", [("Content-Length", "20000"), ("Expect", "100-continue")])
+        assert connection.response(interim=True).status == 413
+
+
+def test_unbuffered_bodies_are_limited_too(serve):
+    server = serve("kitchen", "--client-max-body-size", "10k", "--request-buffering", "off")
+    with server.connect() as connection:
+        connection.request("POST", "/echo", [("Content-Length", "10241")])
+        assert connection.response().status == 413
 
 
 # Slow clients.
@@ -399,40 +435,70 @@ def test_a_connection_that_never_asks_does_not_hold_up_others(kitchen):
 
 
 @pytest.mark.slow
-def test_a_head_that_trickles_is_answered_408(serve):
-    flag = next((flag for flag in ("--client-header-timeout", "--header-timeout") if has_flag(flag)), None)
-    if flag is None:
-        pytest.skip("the time for a head cannot be set from the command line")
-    server = serve("kitchen", flag, "2")
+@pytest.mark.parametrize("front", ["inline", "thread"])
+def test_a_head_that_trickles_is_answered_408(serve, front):
+    server = serve("kitchen", "--client-header-timeout", "2", "--front", front)
     with server.connect() as connection:
         connection.send(b"GET /hello HTTP/1.1\r\n")
         begin = time.monotonic()
-        connection.socket.settimeout(0.3)
-        while time.monotonic() - begin < 15:
+        connection.socket.settimeout(0.2)
+        while time.monotonic() - begin < 15 and not connection.buffer:
             try:
                 connection.send(b"X: y\r\n")
-                if not connection._fill():
-                    break
-                if connection.buffer:
-                    break
+                connection._fill()
             except TimeoutError:
                 continue
             except OSError:
                 break
-        assert time.monotonic() - begin < 10
-        assert connection.buffer == b"" or connection.response().status == 408
+        assert 1 < time.monotonic() - begin < 10
+        connection.socket.settimeout(5)
+        assert connection.response().status == 408
+        assert connection.is_closed()
 
 
 @pytest.mark.slow
-def test_a_body_that_stops_is_answered_408(serve):
-    flag = next((flag for flag in ("--client-body-timeout", "--body-timeout") if has_flag(flag)), None)
-    if flag is None:
-        pytest.skip("the time for a body cannot be set from the command line")
-    server = serve("kitchen", flag, "1")
+def test_a_connection_that_says_nothing_is_closed(serve):
+    server = serve("kitchen", "--client-header-timeout", "1", "--keep-alive", "1")
+    with server.connect() as connection:
+        connection.socket.settimeout(10)
+        assert connection.rest() == b"" or b" 408 " in connection.rest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [("--front", "inline"), ("--front", "thread"), ("--request-buffering", "off")], ids=["inline", "front", "unbuffered"])
+def test_a_body_that_stops_is_answered_408(serve, mode):
+    server = serve("kitchen", "--client-body-timeout", "1", *mode)
     with server.connect() as connection:
         connection.request("POST", "/echo", [("Content-Length", "10")], b"12345")
-        assert connection.response().status == 408
+        try:
+            assert connection.response().status in ((408,) if "off" not in mode else (408, 500))
+        except ClosedEarly:
+            assert "off" in mode
         assert connection.is_closed()
+    assert server.get("/hello").text == "Hello"
+
+
+@pytest.mark.slow
+def test_a_body_that_is_slow_but_steady_is_not_cut_off(serve):
+    server = serve("kitchen", "--client-body-timeout", "1")
+    with server.connect() as connection:
+        connection.request("POST", "/echo", [("Content-Length", "8")])
+        for byte in b"12345678":
+            connection.send(bytes([byte]))
+            time.sleep(0.3)
+        assert connection.response().text == "12345678"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["/big?n=50000000", "/endless"])
+@pytest.mark.parametrize("front", ["inline", "thread"])
+def test_a_client_that_takes_nothing_is_cut_off(serve, page, front):
+    server = serve("kitchen", "--send-timeout", "1", "--front", front, "--access-logfile", "-")
+    with server.connect() as connection:
+        connection.request("GET", page)
+        until(lambda: f"GET {page} " in server.stdout, "the end of the request", 15)
+        assert server.get("/hello").text == "Hello"
+    until(lambda: sum(value for name, value in server.json("/counters").items() if name.endswith("closed")) == 1, "close()")
 
 
 def test_a_slow_reader_does_not_hold_the_thread(serve):

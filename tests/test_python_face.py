@@ -176,6 +176,13 @@ def test_files_in_an_extra_directory_are_watched(folder):
     assert changed(folder, lambda: (folder / "sub" / "data.txt").write_text("22"), extra=["sub"]) == ["data.txt"]
 
 
+def test_extra_names_may_have_wildcards(folder):
+    (folder / "a.yaml").write_text("1")
+    (folder / "b.txt").write_text("1")
+    assert str(folder / "a.yaml") in reload.source_files(["*.yaml"])
+    assert str(folder / "b.txt") not in reload.source_files(["*.yaml"])
+
+
 def test_a_new_file_counts_while_the_application_is_broken(folder):
     assert changed(folder, lambda: (folder / "missing.py").write_text("x = 1"), everything=True) == ["missing.py"]
 

@@ -4,6 +4,7 @@ Files are polled: it works on every file system (shared folders of virtual machi
 changes), and a few hundred `stat` calls twice a second cost nothing that matters on a developer's machine.
 """
 
+import glob
 import html
 import os
 import re
@@ -18,14 +19,16 @@ SKIPPED_DIRECTORIES = {"__pycache__", "node_modules", ".git", ".hg", ".venv", "v
 
 
 def source_files(extra: Iterable[str] = ()) -> set[str]:
-    """The files of all modules loaded now, and `extra`. A directory in `extra` stands for the files in it."""
+    """The files of all modules loaded now, and `extra`: files, directories for what is in them, names with wildcards."""
     files = set()
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if isinstance(name, str):
             files.add(name[:-1] if name.endswith(".pyc") else name)
     for path in extra:
-        if os.path.isdir(path):
+        if any(character in path for character in "*?["):
+            files.update(os.path.abspath(found) for found in glob.glob(path, recursive=True))
+        elif os.path.isdir(path):
             files.update(_files_below(path, ""))
         else:
             files.add(os.path.abspath(path))

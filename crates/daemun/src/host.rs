@@ -40,6 +40,8 @@ pub struct AppOptions {
     pub sendfile: bool,
     /// Environ keys whose values the access log wants.
     pub logged: Vec<String>,
+    /// The error log, where it is a file: what applications write to `wsgi.errors` goes there.
+    pub errors: Option<RawFd>,
 }
 
 /// The interpreter. Called from the main thread, which does not hold its lock between calls.

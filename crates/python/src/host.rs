@@ -45,7 +45,15 @@ impl Host for CPython {
     }
 
     fn preload(&self, settings: &Settings) -> Result<(), LoadError> {
-        self.load(&settings.app, settings, &AppOptions::default()).map(drop)
+        self.load(&settings.app, settings, &AppOptions::default())?;
+        // What is here now will be shared by all workers: the collector shall not write to it.
+        let frozen = Python::attach(|py| -> PyResult<()> {
+            let collector = py.import("gc")?;
+            collector.call_method0("collect")?;
+            collector.call_method0("freeze")?;
+            Ok(())
+        });
+        frozen.map_err(|error| LoadError { code: 3, message: error.to_string() })
     }
 
     fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
@@ -150,6 +158,7 @@ fn bridge_options(options: &AppOptions) -> wsgi::Options {
         multiprocess: options.multiprocess,
         sendfile: options.sendfile,
         logged: options.logged.clone(),
+        errors: options.errors,
     }
 }
 

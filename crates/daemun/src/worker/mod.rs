@@ -67,6 +67,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
         multiprocess: settings.workers > 1,
         sendfile: settings.sendfile,
         logged: access.as_ref().map(AccessLog::environ).unwrap_or_default(),
+        errors: (settings.errorlog != "-").then(|| log.fd().as_raw_fd()),
     };
     let (apps, broken) = load(&config, &settings, &options, host, &log)?;
 

@@ -1,6 +1,5 @@
 //! HTTP/1 on a connection (RFC 9112): wait, read a head, have it answered, again.
 
-use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
@@ -204,11 +203,6 @@ async fn linger(mut conn: Conn) {
     let mut total = 0;
     while total < LINGER_BYTES && !conn.engine.is_stopping() {
         scratch.clear();
-        let registered = poll_fn(|cx| {
-            conn.watch.register(cx);
-            Poll::Ready(())
-        });
-        registered.await;
         match conn.read(&mut scratch, usize::MAX).await {
             Ok(read) if read > 0 => total += read,
             _ => return,

@@ -192,6 +192,7 @@ impl Wait<'_> {
         events: &mut Vec<Event>,
         dead: &mut bool,
     ) -> Poll<()> {
+        conn.watch.register(cx);
         if let Some(pump) = pump.as_mut().filter(|pump| !pump.done) {
             let _ = pump.poll(cx, conn, sender, self.settings.client_body_timeout);
         }

@@ -184,7 +184,7 @@ impl Atom {
             Atom::Path => escape(line, or_dash(request.head.path.of(&request.buf))),
             Atom::Query => escape(line, request.head.query.map_or(&b""[..], |query| query.of(&request.buf))),
             Atom::Protocol => line.extend_from_slice(protocol(request).as_bytes()),
-            Atom::Status => number(line, sender.head.status.into()),
+            Atom::Status => number(line, status(sender).into()),
             Atom::Bytes => number(line, sender.body_bytes),
             Atom::BytesOrDash if sender.body_bytes == 0 => line.push(b'-'),
             Atom::BytesOrDash => number(line, sender.body_bytes),
@@ -207,6 +207,11 @@ impl Atom {
             },
         }
     }
+}
+
+/// The status, or nginx's 499 where the client was gone before there was one.
+fn status(sender: &Sender) -> u16 {
+    if sender.head.status == 0 { 499 } else { sender.head.status }
 }
 
 fn remote(request: &Request) -> String {
@@ -305,7 +310,7 @@ fn json(line: &mut Vec<u8>, request: &Request, sender: &Sender, now: i64, took: 
     text(line, "user_agent", request.field("user-agent").unwrap_or(b""));
     let numbers = format!(
         ",\"status\":{},\"bytes\":{},\"duration_us\":{},\"pid\":{}}}",
-        sender.head.status,
+        status(sender),
         sender.body_bytes,
         took.as_micros(),
         std::process::id()

@@ -15,7 +15,7 @@ pub mod sender;
 use std::future::poll_fn;
 use std::io as stdio;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::engine::Engine;
 use crate::exchange::{Local, Peer};
@@ -54,10 +54,19 @@ impl Conn {
     /// Reads into the free capacity of `buf`, at most `max` bytes, until the armed limit.
     pub async fn read(&mut self, buf: &mut Vec<u8>, max: usize) -> stdio::Result<usize> {
         poll_fn(|cx| match self.stream.poll_read(cx, buf, max) {
-            Poll::Pending if self.expired() => Poll::Ready(Err(stdio::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.wait(cx),
             other => other,
         })
         .await
+    }
+
+    /// Still waiting: until the armed limit, whose tick wakes the task too.
+    fn wait<T>(&self, cx: &Context<'_>) -> Poll<stdio::Result<T>> {
+        if self.expired() {
+            return Poll::Ready(Err(stdio::ErrorKind::TimedOut.into()));
+        }
+        self.watch.register(cx);
+        Poll::Pending
     }
 
     /// Writes all that is queued; gives up when nothing moves for `send_timeout` milliseconds.
@@ -69,9 +78,9 @@ impl Conn {
                 Poll::Pending if progress || !armed => {
                     armed = true;
                     self.arm(send_timeout);
-                    Poll::Pending
+                    self.wait(cx)
                 }
-                Poll::Pending if self.expired() => Poll::Ready(Err(stdio::ErrorKind::TimedOut.into())),
+                Poll::Pending => self.wait(cx),
                 other => other,
             }
         })

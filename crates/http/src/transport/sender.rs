@@ -57,7 +57,7 @@ pub struct Sender {
     /// The connection can carry another request after this answer.
     pub keep_alive: bool,
     pub fault: Option<Fault>,
-    /// The head as sent, for the log.
+    /// The head as sent, for the log; status 0 until then.
     pub head: ResponseHead,
     /// Body bytes accepted for sending (without chunk framing).
     pub body_bytes: u64,
@@ -99,6 +99,9 @@ impl Sender {
 
     fn begin_exchange(&mut self, keep_alive: bool) {
         self.framing = Framing::None;
+        self.head.status = 0;
+        self.head.length = None;
+        self.head.fields.clear();
         self.started = false;
         self.ended = false;
         self.keep_alive = keep_alive;

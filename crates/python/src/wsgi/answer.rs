@@ -30,7 +30,7 @@ pub fn send(
         let sent = FileWrapper::send(&returned, active);
         if !matches!(sent, Ok(false)) {
             let closed = close(py, &returned);
-            sent.and_then(|_| closed).map_err(Failed::Application)?;
+            sent.and(closed).map_err(Failed::Application)?;
             finish(active)?;
             return Ok(None);
         }

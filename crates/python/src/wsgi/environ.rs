@@ -52,7 +52,7 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
     let base = PyDict::new(py);
     base.set_item("wsgi.version", (1, 0))?;
     base.set_item("wsgi.url_scheme", "http")?;
-    base.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+    base.set_item("wsgi.errors", errors(py, options)?)?;
     base.set_item("wsgi.multithread", options.multithread)?;
     base.set_item("wsgi.multiprocess", options.multiprocess)?;
     base.set_item("wsgi.run_once", false)?;
@@ -74,6 +74,17 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
         base.set_item(PyString::intern(py, "REMOTE_PORT"), "")?;
     }
     Ok(base.unbind())
+}
+
+/// `wsgi.errors`: text, written line by line.
+fn errors<'py>(py: Python<'py>, options: &Options) -> PyResult<Bound<'py, PyAny>> {
+    let Some(fd) = options.errors else { return py.import("sys")?.getattr("stderr") };
+    let keywords = PyDict::new(py);
+    keywords.set_item("buffering", 1)?;
+    keywords.set_item("encoding", "utf-8")?;
+    keywords.set_item("errors", "backslashreplace")?;
+    keywords.set_item("closefd", false)?;
+    py.import("builtins")?.getattr("open")?.call((fd, "w"), Some(&keywords))
 }
 
 /// The environ of one request.

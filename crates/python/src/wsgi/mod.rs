@@ -33,6 +33,8 @@ pub struct Options {
     pub sendfile: bool,
     /// Environ keys whose values the access log wants.
     pub logged: Vec<String>,
+    /// The descriptor behind `wsgi.errors`; standard error if none.
+    pub errors: Option<std::os::fd::RawFd>,
 }
 
 /// A loaded WSGI application.
