@@ -29,9 +29,6 @@ pub const SLOW: Duration = Duration::from_micros(500);
 const LONGEST_INLINE: Duration = Duration::from_millis(4);
 /// An inline answer with more than this many bytes unsent is carried on by the job loop.
 const INLINE_MEMORY: usize = 256 * 1024;
-/// How long one wait for a client lasts, in ms, and how many of them without progress end the answer.
-const WAIT_MS: i32 = 1000;
-const STALLED: u32 = 60;
 
 enum Sink<'a> {
     Inline(Inline<'a>),
@@ -48,6 +45,8 @@ pub struct Inline<'a> {
     pub may_suspend: bool,
     /// Whether the worker drains, so that the connection is to end with this answer.
     pub draining: &'a dyn Fn() -> bool,
+    /// How long the client may take nothing, in ms.
+    pub send_timeout: u64,
     pub called: Instant,
 }
 
@@ -55,15 +54,11 @@ impl Inline<'_> {
     /// Writes what the socket takes; waits for the client while more is unsent than may be kept, if nobody else can.
     fn flush(&mut self) -> Result<(), Gone> {
         self.sender.try_flush(self.stream).map_err(|_| Gone)?;
-        let mut patience = STALLED;
         while !self.may_suspend && self.sender.pending() > INLINE_MEMORY {
-            let before = self.sender.pending();
-            sys::wait_writable(self.stream.as_raw_fd(), WAIT_MS);
-            self.sender.try_flush(self.stream).map_err(|_| Gone)?;
-            patience = if self.sender.pending() < before { STALLED } else { patience - 1 };
-            if patience == 0 {
+            if !sys::wait_writable(self.stream.as_raw_fd(), self.send_timeout) {
                 return Err(Gone);
             }
+            self.sender.try_flush(self.stream).map_err(|_| Gone)?;
         }
         Ok(())
     }

@@ -112,6 +112,7 @@ fn call_inline(
             log: &mut lines,
             may_suspend: engine.may_suspend(),
             draining: &draining,
+            send_timeout: settings.send_timeout,
             called: started,
         });
         match catch_unwind(AssertUnwindSafe(|| app.call(request, &mut out))) {

@@ -39,11 +39,18 @@ pub fn grow_initialised(buf: &mut Vec<u8>, len: usize) {
     unsafe { buf.set_len(len) };
 }
 
-/// Waits until a descriptor is writable or `ms` milliseconds have passed.
-pub fn wait_writable(fd: RawFd, ms: i32) -> bool {
+/// Waits until a descriptor is writable; `false` when `ms` milliseconds have passed.
+pub fn wait_writable(fd: RawFd, ms: u64) -> bool {
+    let ms = i32::try_from(ms).unwrap_or(i32::MAX);
     let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one pollfd, which outlives the call.
-    unsafe { libc::poll(&mut poll, 1, ms) > 0 }
+    loop {
+        // SAFETY: one pollfd, which outlives the call.
+        let count = unsafe { libc::poll(&mut poll, 1, ms) };
+        // A signal does not end the wait; its handler has noted it.
+        if count >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return count > 0;
+        }
+    }
 }
 
 /// An anonymous file in `directory`, gone when closed.

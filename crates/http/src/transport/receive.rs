@@ -285,6 +285,8 @@ pub struct Pump {
     at: usize,
     expect_continue: bool,
     left: u64,
+    /// The limit of time for the next bytes is running.
+    armed: bool,
     pub done: bool,
 }
 
@@ -300,7 +302,16 @@ impl Pump {
         let stream = Arc::new(BodyStream::default());
         request.body = RequestBody::Stream(stream.clone());
         let expect_continue = request.head.expect_continue;
-        Some(Pump { stream, decoder, raw, at: 0, expect_continue, left: settings.max_body(), done: false })
+        Some(Pump {
+            stream,
+            decoder,
+            raw,
+            at: 0,
+            expect_continue,
+            left: settings.max_body(),
+            armed: false,
+            done: false,
+        })
     }
 
     /// Moves what can be moved. Ready when the body is complete or has failed.
@@ -337,9 +348,14 @@ impl Pump {
                     self.raw.reserve(READ);
                     let max = room.max(READ).min(self.decoder.read_limit());
                     match conn.stream.poll_read(cx, &mut self.raw, max) {
+                        Poll::Pending if !self.armed => {
+                            self.armed = true;
+                            conn.arm(timeout);
+                            return Poll::Pending;
+                        }
                         Poll::Pending if conn.expired() => return self.finish(Some(BodyError::Disconnected), false),
                         Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok(read)) if read > 0 => conn.arm(timeout),
+                        Poll::Ready(Ok(read)) if read > 0 => self.armed = false,
                         Poll::Ready(_) => return self.finish(Some(BodyError::Disconnected), false),
                     }
                 }
