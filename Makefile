@@ -24,7 +24,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
 	  || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
 
-run: $(STAMPS)/release $(STAMPS)/django ## build, then serve examples/django on http://127.0.0.1:$(PORT)
+run: $(STAMPS)/release $(STAMPS)/django ## build, then serve examples/django on http://127.0.0.1:8000 (PORT=)
 	@cd $(EXAMPLE) && $(BIN)/python manage.py migrate --verbosity 0 && $(BIN)/python manage.py demo
 	@echo
 	@echo "  The shop: http://127.0.0.1:$(PORT)/      its admin: http://127.0.0.1:$(PORT)/admin/ (user admin, password admin)"

@@ -9,6 +9,7 @@ import pytest
 from harness import ClosedEarly, until
 
 MODES = {
+    "auto": (),
     "inline": ("--front", "inline"),
     "front": ("--front", "thread"),
     "threads": ("--threads", "4"),

@@ -115,6 +115,32 @@ def burn(environ, start_response):
 
 
 @page
+def catastrophe(environ, start_response):
+    """A regular expression that backtracks for ever, in C, with the GIL held."""
+    import re
+
+    re.match(r"(a+)+$", "a" * 60 + "b")
+    start_response("200 OK", PLAIN)
+    return [b"impossible"]
+
+
+@page
+def prints(environ, start_response):
+    """To both standard streams, without a flush."""
+    print("to standard output", flush=False)
+    print("to standard error", file=sys.stderr)
+    start_response("200 OK", PLAIN)
+    return [b"printed"]
+
+
+@page
+def many_headers(environ, start_response):
+    count, size = (int(query(environ)[name]) for name in ("n", "size"))
+    start_response("200 OK", [*PLAIN, *((f"X-{number}", "v" * size) for number in range(count))])
+    return [b"headers"]
+
+
+@page
 def big(environ, start_response):
     size = int(query(environ)["n"])
     start_response("200 OK", PLAIN)

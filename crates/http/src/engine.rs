@@ -26,16 +26,17 @@ pub enum Front {
     Thread,
 }
 
-/// One call this long is proof at once.
-const VERY_SLOW: Duration = Duration::from_millis(5);
+/// One call this long is proof at once. Shorter ones may be a garbage collection.
+const VERY_SLOW: Duration = Duration::from_millis(50);
 /// During the first calls (imports, caches) only a call this long is.
 const WARM_UP_SLOW: Duration = Duration::from_millis(100);
 const WARM_UP_CALLS: u64 = 16;
 /// So many calls over `app::output::SLOW` are proof, unless so many quick ones lie between them.
-const SLOW_CALLS: u32 = 3;
+const SLOW_CALLS: u32 = 8;
 const FORGET_AFTER: u64 = 2000;
-/// An average above this is proof too, in nanoseconds.
+/// An average above this is proof too, in nanoseconds; in it no call counts for more than the second figure.
 const SLOW_AVERAGE: u64 = 200_000;
+const MOST_IN_AVERAGE: u64 = 1_000_000;
 /// Answers of calls that take longer on average are written in batches, in nanoseconds.
 const BATCH_AVERAGE: u64 = 15_000;
 
@@ -138,7 +139,11 @@ impl Engine {
     /// Another thread is to drive the runtime from now on.
     pub fn move_to_front(&self) {
         if !self.fronted.swap(true, Relaxed) {
-            self.log.debug(format_args!("calls are slow: connections move to a thread of their own"));
+            self.log.debug(format_args!(
+                "calls are slow: connections move to a thread of their own ({} calls, {} µs on average)",
+                self.calls.load(Relaxed),
+                self.average.load(Relaxed) / 1000
+            ));
             self.change.notify_one();
         }
     }
@@ -155,7 +160,7 @@ impl Engine {
         let slow = took > crate::app::output::SLOW;
         let took = if slow { took.saturating_sub(self.delay()) } else { took };
         let average = self.average.load(Relaxed);
-        let average = average - average / 32 + took.as_nanos() as u64 / 32;
+        let average = average - average / 32 + (took.as_nanos() as u64).min(MOST_IN_AVERAGE) / 32;
         self.average.store(average, Relaxed);
         if !slow && average <= SLOW_AVERAGE || self.front != Front::Auto {
             return;
@@ -258,13 +263,15 @@ impl Engine {
             .map(|(_, s)| s)
     }
 
+    /// Whether there is no place for another connection.
+    pub fn is_full(&self) -> bool {
+        self.slot().connections.load(Relaxed) >= self.config.settings.worker_connections
+    }
+
     /// Whether new connections are better left to another worker for a moment.
     pub fn should_look_away(&self) -> bool {
         let mine = self.slot();
         let connections = mine.connections.load(Relaxed);
-        if connections >= self.config.settings.worker_connections {
-            return true;
-        }
         let busy = self.is_fronted() && mine.busy();
         self.others().any(|other| {
             let theirs = other.connections.load(Relaxed);

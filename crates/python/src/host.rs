@@ -45,15 +45,7 @@ impl Host for CPython {
     }
 
     fn preload(&self, settings: &Settings) -> Result<(), LoadError> {
-        self.load(&settings.app, settings, &AppOptions::default())?;
-        // What is here now will be shared by all workers: the collector shall not write to it.
-        let frozen = Python::attach(|py| -> PyResult<()> {
-            let collector = py.import("gc")?;
-            collector.call_method0("collect")?;
-            collector.call_method0("freeze")?;
-            Ok(())
-        });
-        frozen.map_err(|error| LoadError { code: 3, message: error.to_string() })
+        self.load(&settings.app, settings, &AppOptions::default()).map(drop)
     }
 
     fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
@@ -64,6 +56,11 @@ impl Host for CPython {
                 let paths: Vec<String> = settings.pythonpath.iter().map(|path| path.display().to_string()).collect();
                 module.call_method1("extend_path", (paths.join(","),))?;
                 let application = module.call_method1("load", (spec,))?;
+                // What is here now stays: the collector need not walk through it during requests, nor write to what
+                // workers share after `--preload`.
+                let collector = py.import("gc")?;
+                collector.call_method0("collect")?;
+                collector.call_method0("freeze")?;
                 Ok(Arc::new(Wsgi::new(py, application.unbind(), bridge_options(options))?))
             };
             loaded().map_err(|error| load_error(py, &error))
@@ -135,6 +132,8 @@ impl Host for CPython {
     fn worker_ending(&self) {
         Python::attach(|py| {
             let end = || -> PyResult<()> {
+                // As at the end of a script: threads that are not daemons are waited for, executors finish their work.
+                py.import("threading")?.call_method0("_shutdown")?;
                 py.import("atexit")?.call_method0("_run_exitfuncs")?;
                 let sys = py.import("sys")?;
                 for name in ["stdout", "stderr"] {

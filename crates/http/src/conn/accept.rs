@@ -23,6 +23,8 @@ pub enum Listener {
 
 /// How long a worker looks away for the others to take a connection.
 const LOOK_AWAY: Duration = Duration::from_millis(1);
+/// How many times in a row it does.
+const LOOKS: u32 = 20;
 /// How long it waits when it is out of descriptors or memory.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -45,7 +47,14 @@ impl Listener {
 /// Accepts for as long as the task lives.
 pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
     loop {
-        while engine.should_look_away() {
+        while engine.is_full() {
+            tokio::time::sleep(LOOK_AWAY).await;
+        }
+        // Not for ever: the other one may be stopped, and then nobody would come.
+        for _ in 0..LOOKS {
+            if !engine.should_look_away() {
+                break;
+            }
             tokio::time::sleep(LOOK_AWAY).await;
         }
         match listener.accept().await {

@@ -1,6 +1,7 @@
 //! Requests for an application: the body is brought in, the application called, its answer sent.
 
 use std::future::poll_fn;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -54,7 +55,7 @@ pub async fn serve(
         if let Some(channel) = call_inline(conn, &mut request, sender, app, settings) {
             relay(conn, sender, &channel, &mut None, settings).await;
         } else if engine.batches() && !sender.is_flushed() {
-            batch::end().await;
+            batch::end(conn.stream.as_raw_fd(), sender).await;
         }
     } else {
         let channel = Channel::new(settings.temporary());

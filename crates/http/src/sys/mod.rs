@@ -32,6 +32,20 @@ pub fn send_more(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
+/// Sends what the socket takes at once of some slices.
+pub fn send_slices(socket: RawFd, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: an all-zero `msghdr` is a valid, empty one. `IoSlice` has the layout of `iovec`, and the kernel only
+    // reads the slices, which outlive the call.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = slices.as_ptr().cast_mut().cast();
+        message.msg_iovlen = slices.len();
+        libc::sendmsg(socket, &message, flags)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
 /// Makes `buf` `len` bytes long after a read filled its spare capacity up to there.
 pub fn grow_initialised(buf: &mut Vec<u8>, len: usize) {
     assert!(len <= buf.capacity());

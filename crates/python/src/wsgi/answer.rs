@@ -21,6 +21,7 @@ pub fn send(
     returned: Bound<'_, PyAny>,
     options: &Options,
     mut context: Context,
+    target: &[u8],
 ) -> Result<Option<Box<dyn Continuation>>, Failed> {
     if returned.is_exact_instance_of::<PyList>() || returned.is_exact_instance_of::<PyTuple>() {
         if let Some(pieces) = all_bytes(&returned) {
@@ -51,7 +52,7 @@ pub fn send(
         }
         Ok(End::Suspended) => {
             context.leave(py);
-            let target = String::new();
+            let target = String::from_utf8_lossy(target).into_owned();
             Ok(Some(Box::new(Rest { iterator: iterator.unbind(), closing, context, target })))
         }
         Err(failed) => {

@@ -100,7 +100,7 @@ impl Wsgi {
         let context = Context::enter(py);
         let returned = call_two(py, self.application.bind(py), environ.as_any(), start_response.bind(py));
         let rest = match returned {
-            Ok(returned) => answer::send(py, &active, returned, &self.options, context),
+            Ok(returned) => answer::send(py, &active, returned, &self.options, context, request.target()),
             Err(error) => Err(Failed::Application(error)),
         };
         if !self.options.logged.is_empty() {
