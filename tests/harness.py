@@ -96,6 +96,7 @@ class Server:
         program: list[str] | None = None,
         pass_fds: Iterable[int] = (),
         wait: bool = True,
+        ready: bool = True,
     ) -> None:
         self.directory = directory
         self.cwd = cwd
@@ -113,20 +114,27 @@ class Server:
         self.pid = self.process.pid
         if wait:
             self.wait_until_listening()
+        if wait and ready:
+            self.wait_until(lambda: any(map(has_runtime, self.workers())), "a worker to be ready")
 
     # The process.
 
     def wait_until_listening(self) -> None:
-        def listening() -> bool:
+        self.wait_until(lambda: "Listening at:" in self.log, "the server to listen")
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for `condition()` while the process lives; when it ends or takes too long, show its log."""
+
+        def check() -> object:
             if self.process.poll() is not None:
-                raise AssertionError(f"{self.command} ended with {self.process.returncode}\n{self.log}")
-            return "Listening at:" in self.log
+                raise AssertionError(f"it ended with {self.process.returncode}")
+            return condition()
 
         try:
-            until(listening, f"{self.command} to listen")
-        except AssertionError:
+            until(check, what)
+        except AssertionError as error:
             self.kill()
-            raise AssertionError(f"{self.command} does not listen\n{self.log}") from None
+            raise AssertionError(f"{self.command}: {error}\n{self.log}") from None
 
     def wait(self, patience: float = PATIENCE) -> int:
         """Wait for the end and return the exit code."""

@@ -153,7 +153,7 @@ def test_term_during_a_reload_ends_all(serve, site):
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.3])
 def test_term_while_starting_ends_with_0(serve, site, delay):
     write(site, "one", seconds=2)
-    server = serve("page", "-w", "2", cwd=site, wait=delay > 0)
+    server = serve("page", "-w", "2", cwd=site, wait=delay > 0, ready=False)
     time.sleep(delay or 0.02)
     code = server.stop()
     # Before the program has set up its signals, the system's answer to TERM is the end.

@@ -497,7 +497,7 @@ def test_it_works_as_process_1_of_a_container(serve):
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "-pfr", "true"], capture_output=True).returncode:
         pytest.skip("this system does not allow process namespaces")
-    server = serve("info", program=[unshare, "-pfr", "--kill-child", DAEMUN])
+    server = serve("info", program=[unshare, "-pfr", "--kill-child", DAEMUN], ready=False)
     info = server.json("/")
     assert info["ppid"] == 1
     assert info["pid"] != 1

@@ -24,6 +24,9 @@ pub enum Why {
     Front,
 }
 
+/// How long calls in progress are waited for when the worker ends at once.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOKS: u32 = 10;
 /// How often the parent is looked at.
 const PARENT: Duration = Duration::from_secs(1);
 
@@ -83,7 +86,7 @@ impl Control {
                     // Finds the pipe empty, which makes the runtime wait for the next signal.
                     let _ = self.readable.try_read(&mut [0]);
                     if end {
-                        return self.end();
+                        return self.end().await;
                     }
                 }
                 () = self.engine.changed() => {}
@@ -100,7 +103,7 @@ impl Control {
                             slot.requests.load(Relaxed),
                             slot.connections.load(Relaxed)
                         ));
-                        return self.end();
+                        return self.end().await;
                     }
                 }
             }
@@ -128,12 +131,20 @@ impl Control {
     }
 
     /// The end without waiting for anything. If the application's thread is in a call, it cannot be waited for.
-    fn end(&self) -> Why {
+    async fn end(&self) -> Why {
         self.engine.stop();
         if let Some(access) = &self.engine.access {
             access.flush();
         }
-        if self.engine.is_fronted() && self.engine.slot().thread_calls().iter().any(|call| call.load(Relaxed) != 0) {
+        if self.engine.is_fronted() {
+            let calling = || self.engine.slot().thread_calls().iter().any(|call| call.load(Relaxed) != 0);
+            // A call whose answer is out may just be about to return.
+            for _ in 0..LAST_LOOKS {
+                if !calling() {
+                    return Why::Ended;
+                }
+                tokio::time::sleep(LAST_LOOK).await;
+            }
             process::exit_now(0);
         }
         Why::Ended

@@ -1,13 +1,12 @@
 //! What an application answers through: straight into the connection's sender when it is called in the connection's
 //! own task, or into a channel when it runs on another thread.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Event};
 use crate::exchange::{Chunk, ResponseHead};
 use crate::sys;
-use crate::transport::io::Stream;
 use crate::transport::sender::Sender;
 
 /// The client is gone; further output is pointless.
@@ -38,7 +37,7 @@ enum Sink<'a> {
 /// What an answer in the connection's own task needs of it.
 pub struct Inline<'a> {
     pub sender: &'a mut Sender,
-    pub stream: &'a Stream,
+    pub socket: RawFd,
     /// Lines for the error log.
     pub log: &'a mut Vec<(Severity, String)>,
     /// The rest of a long answer may be given up to the job loop.
@@ -53,12 +52,12 @@ pub struct Inline<'a> {
 impl Inline<'_> {
     /// Writes what the socket takes; waits for the client while more is unsent than may be kept, if nobody else can.
     fn flush(&mut self) -> Result<(), Gone> {
-        self.sender.try_flush(self.stream).map_err(|_| Gone)?;
+        self.sender.try_flush(self.socket).map_err(|_| Gone)?;
         while !self.may_suspend && self.sender.pending() > INLINE_MEMORY {
-            if !sys::wait_writable(self.stream.as_raw_fd(), self.send_timeout) {
+            if !sys::wait_writable(self.socket, self.send_timeout) {
                 return Err(Gone);
             }
-            self.sender.try_flush(self.stream).map_err(|_| Gone)?;
+            self.sender.try_flush(self.socket).map_err(|_| Gone)?;
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ fn call_inline(
         let draining = || engine.is_draining();
         let mut out = Output::inline(Inline {
             sender,
-            stream: &conn.stream,
+            socket: conn.stream.as_raw_fd(),
             log: &mut lines,
             may_suspend: engine.may_suspend(),
             draining: &draining,

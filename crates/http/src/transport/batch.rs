@@ -98,7 +98,7 @@ pub fn release() {
         for entry in &mut batch.entries {
             if let Some(waker) = entry.waker.take() {
                 // A socket that is dead or full: its own task finds out.
-                let _ = entry.sender.try_flush_to(entry.socket);
+                let _ = entry.sender.try_flush(entry.socket);
                 waker.wake();
             }
         }

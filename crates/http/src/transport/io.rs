@@ -88,29 +88,6 @@ impl Stream {
         }
     }
 
-    /// Writes what the socket takes now, without waiting.
-    pub fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_write_vectored(slices),
-            Stream::Unix(stream) => stream.try_write_vectored(slices),
-        }
-    }
-
-    /// Reads what is there now, without waiting.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read(buf),
-            Stream::Unix(stream) => stream.try_read(buf),
-        }
-    }
-
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Stream::Tcp(stream) => stream.poll_read_ready(cx),
-            Stream::Unix(stream) => stream.poll_read_ready(cx),
-        }
-    }
-
     /// Sends FIN; the peer may still send.
     pub fn shutdown_write(&self) {
         sys::shutdown_write(self.as_raw_fd());

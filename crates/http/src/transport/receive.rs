@@ -4,6 +4,7 @@
 //! and in an unlinked temporary file beyond that.
 
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -343,7 +344,7 @@ impl Pump {
                     self.at = 0;
                     if std::mem::take(&mut self.expect_continue) && !sender.started {
                         sender.informational(100, &[]);
-                        let _ = sender.try_flush(&conn.stream);
+                        let _ = sender.try_flush(conn.stream.as_raw_fd());
                     }
                     self.raw.reserve(READ);
                     let max = room.max(READ).min(self.decoder.read_limit());

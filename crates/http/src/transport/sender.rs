@@ -318,24 +318,16 @@ impl Sender {
         }
     }
 
-    /// Writes what the socket takes at once. Files wait for `poll_flush`.
-    pub fn try_flush(&mut self, stream: &Stream) -> io::Result<()> {
-        self.try_flush_by(|slices| stream.try_write(slices))
-    }
-
-    /// The same on a bare socket.
-    pub fn try_flush_to(&mut self, socket: RawFd) -> io::Result<()> {
-        self.try_flush_by(|slices| sys::send_slices(socket, slices))
-    }
-
-    fn try_flush_by(&mut self, write: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+    /// Writes what the socket takes at once. Files wait for `poll_flush`. Asks the socket itself and not the runtime,
+    /// which learns of new room only when it gets its turn.
+    pub fn try_flush(&mut self, socket: RawFd) -> io::Result<()> {
         while !self.is_flushed() {
             let mut slices = [IoSlice::new(&[]); 16];
             let count = self.slices(&mut slices);
             if count == 0 {
                 return Ok(());
             }
-            match write(&slices[..count]) {
+            match sys::send_slices(socket, &slices[..count]) {
                 Ok(n) => self.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -388,8 +380,11 @@ impl Sender {
         }
     }
 
-    /// Drops what is queued: the connection is dead.
+    /// Drops what is queued: the connection is dead. It does not count as sent.
     pub fn clear_queue(&mut self) {
+        let queued: u64 = self.queue.iter().map(Chunk::len).sum();
+        let unsent = queued - self.front_done + (self.out.len() - self.out_done) as u64;
+        self.body_bytes = self.body_bytes.saturating_sub(unsent);
         self.out.clear();
         self.out_done = 0;
         self.queue.clear();
