@@ -33,7 +33,6 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Peer::Inet(address)))
             }
             Listener::Unix(listener) => {
@@ -46,6 +45,10 @@ impl Listener {
 
 /// Accepts for as long as the task lives.
 pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
+    if let Listener::Tcp(listener) = &listener {
+        // The connections inherit it: answers leave in one piece, there is nothing to wait for.
+        let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
+    }
     loop {
         while engine.is_full() {
             tokio::time::sleep(LOOK_AWAY).await;

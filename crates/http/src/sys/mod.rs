@@ -7,10 +7,12 @@ pub mod time;
 use std::io;
 use std::os::fd::RawFd;
 
+/// The most that one `sendfile` sends, so that one client does not hold the thread.
+pub const SENDFILE_MOST: u64 = 2 << 20;
+
 /// Sends up to `left` bytes of `file` from `offset` to `socket`; see sendfile(2).
 pub fn sendfile(socket: RawFd, file: RawFd, offset: u64, left: u64) -> io::Result<usize> {
-    // One call never takes more than 2 GiB; a megabyte at a time keeps one client from holding the thread.
-    let count = left.min(1 << 20) as usize;
+    let count = left.min(SENDFILE_MOST) as usize;
     let mut at = offset as libc::off_t;
     // SAFETY: both descriptors are open for the length of the call (their owners are borrowed by the caller) and
     // `at` outlives it.

@@ -59,7 +59,21 @@ impl Stream {
     pub fn poll_sendfile(&mut self, cx: &mut Context<'_>, slice: &FileSlice, done: u64) -> Poll<io::Result<usize>> {
         let file = slice.file.as_raw_fd();
         let (offset, left) = (slice.offset + done, slice.len - done);
-        self.poll_send(cx, |socket| sys::sendfile(socket, file, offset, left))
+        let sent = ready!(self.poll_send(cx, |socket| sys::sendfile(socket, file, offset, left)))?;
+        if (sent as u64) < left.min(sys::SENDFILE_MOST) && offset + (sent as u64) < slice.file.metadata()?.len() {
+            // The socket is full, not the file at its end: to try again at once would send it in small pieces.
+            self.wait_for_room();
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Makes the runtime forget that the socket was writable, until the kernel says so again.
+    fn wait_for_room(&self) {
+        let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, full),
+            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, full),
+        };
     }
 
     /// Writes bytes that more will follow at once: the kernel waits for those before it sends a short segment.
