@@ -26,6 +26,21 @@ pub fn shutdown_write(socket: RawFd) {
     unsafe { libc::shutdown(socket, libc::SHUT_WR) };
 }
 
+/// Sets or clears TCP_CORK.
+pub fn cork(socket: RawFd, on: bool) {
+    let value: libc::c_int = on.into();
+    // SAFETY: `value` is an int and its size is given; it outlives the call.
+    unsafe {
+        libc::setsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_CORK,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
 /// Sends bytes that more will follow at once; see MSG_MORE in send(2).
 pub fn send_more(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_MORE | libc::MSG_NOSIGNAL;

@@ -102,6 +102,13 @@ impl Stream {
         }
     }
 
+    /// Whether the socket waits for full segments.
+    pub fn cork(&self, on: bool) {
+        if let Stream::Tcp(stream) = self {
+            sys::cork(stream.as_raw_fd(), on);
+        }
+    }
+
     /// Sends FIN; the peer may still send.
     pub fn shutdown_write(&self) {
         sys::shutdown_write(self.as_raw_fd());

@@ -19,6 +19,9 @@ use crate::sys;
 /// Pieces up to this size are copied behind the head: one `send` is cheaper than a `writev`.
 const COPY: usize = 4096;
 
+/// Files from this size are sent corked: they go in several pieces, whose ends would make short segments.
+const CORKED: u64 = 1 << 20;
+
 /// How the end of the body is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Framing {
@@ -63,6 +66,8 @@ pub struct Sender {
     pub head: ResponseHead,
     /// Body bytes accepted for sending (without chunk framing).
     pub body_bytes: u64,
+    /// The socket sends full segments only, until the answer is out.
+    corked: bool,
 }
 
 impl Sender {
@@ -82,6 +87,7 @@ impl Sender {
             fault: None,
             head: ResponseHead::default(),
             body_bytes: 0,
+            corked: false,
         }
     }
 
@@ -286,6 +292,9 @@ impl Sender {
                 if self.out_done == self.out.len() {
                     self.out.clear();
                     self.out_done = 0;
+                    if std::mem::take(&mut self.corked) {
+                        stream.cork(false);
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 match stream.poll_write(cx, &self.out[self.out_done..]) {
@@ -301,7 +310,13 @@ impl Sender {
                 Some(Chunk::File(slice)) if self.out_done == self.out.len() => {
                     stream.poll_sendfile(cx, slice, self.front_done)
                 }
-                Some(Chunk::File(_)) => stream.poll_write_more(cx, &self.out[self.out_done..]),
+                Some(Chunk::File(slice)) => {
+                    if slice.len >= CORKED && !self.corked {
+                        self.corked = true;
+                        stream.cork(true);
+                    }
+                    stream.poll_write_more(cx, &self.out[self.out_done..])
+                }
                 _ => {
                     let mut slices = [IoSlice::new(&[]); 16];
                     let count = self.slices(&mut slices);
@@ -390,6 +405,7 @@ impl Sender {
         self.queue.clear();
         self.front_done = 0;
         self.queued = 0;
+        self.corked = false;
     }
 
     /// The same, before the sender is put away: big buffers are given back.
