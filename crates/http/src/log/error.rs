@@ -188,34 +188,21 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// `[2026-11-21 02:49:32 +0000]`
 fn timestamp(out: &mut String, unix: i64, offset_minutes: i32) {
-    let local = unix + i64::from(offset_minutes) * 60;
-    let (year, month, day) = civil(local.div_euclid(86_400));
-    let second = local.rem_euclid(86_400);
+    let local = wire::date::Civil::of(unix + i64::from(offset_minutes) * 60);
     let sign = if offset_minutes < 0 { '-' } else { '+' };
     let offset = offset_minutes.unsigned_abs();
     let _ = write!(
         out,
-        "[{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} {sign}{:02}{:02}]",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
+        "[{:04}-{:02}-{:02} {:02}:{:02}:{:02} {sign}{:02}{:02}]",
+        local.year,
+        local.month,
+        local.day,
+        local.hour,
+        local.minute,
+        local.second,
         offset / 60,
         offset % 60
     );
-}
-
-/// Year, month and day of a number of days since 1970, in the proleptic Gregorian calendar. Counted in eras of 400
-/// years that begin on the 1st of March, so that the leap day is a year's last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Passes text on with its control characters escaped as `\x1b`.

@@ -42,6 +42,45 @@ impl Ahead {
     }
 }
 
+impl Source {
+    /// Bytes that were read and not given out.
+    fn ahead(&self) -> &[u8] {
+        match self {
+            Source::Memory { .. } => &[],
+            Source::File { ahead, .. } | Source::Stream { ahead, .. } => ahead.rest(),
+        }
+    }
+
+    /// Gives out the first `len` of them.
+    fn take<'py>(&mut self, py: Python<'py>, len: usize) -> Bound<'py, PyBytes> {
+        match self {
+            Source::Memory { .. } => PyBytes::new(py, b""),
+            Source::File { ahead, .. } | Source::Stream { ahead, .. } => ahead.take(py, len),
+        }
+    }
+
+    /// Reads some more of them; `false` at the end of the body.
+    fn read_block(&mut self, py: Python<'_>) -> PyResult<bool> {
+        match self {
+            Source::Memory { .. } => Ok(false),
+            Source::File { file, at, len, ahead } => {
+                let want = BLOCK.min((*len - *at) as usize);
+                let before = ahead.bytes.len();
+                ahead.bytes.resize(before + want, 0);
+                let (file, offset, target) = (&*file, *at, &mut ahead.bytes[before..]);
+                py.detach(|| file.read_exact_at(target, offset)).map_err(PyOSError::new_err)?;
+                *at += want as u64;
+                Ok(want > 0)
+            }
+            Source::Stream { ended: true, .. } => Ok(false),
+            Source::Stream { stream, ahead, ended } => {
+                fill(py, stream, ahead, ended, usize::MAX)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
 #[pyclass(module = "daemun._daemun", name = "Input")]
 pub struct Input {
     source: Source,
@@ -120,49 +159,22 @@ impl Input {
     fn readline<'py>(&mut self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = limit(size);
         let line = |rest: &[u8]| memchr::memchr(b'\n', rest).map(|at| at + 1);
-        match &mut self.source {
-            Source::Memory { bytes, at } => {
-                let rest = &bytes.bind(py).as_bytes()[*at..];
-                let len = line(rest).unwrap_or(rest.len()).min(limit);
-                let taken = PyBytes::new(py, &rest[..len]);
-                *at += len;
-                Ok(taken)
+        if let Source::Memory { bytes, at } = &mut self.source {
+            let rest = &bytes.bind(py).as_bytes()[*at..];
+            let len = line(rest).unwrap_or(rest.len()).min(limit);
+            let taken = PyBytes::new(py, &rest[..len]);
+            *at += len;
+            return Ok(taken);
+        }
+        let mut searched = 0;
+        loop {
+            let rest = self.source.ahead();
+            let end = line(&rest[searched..]).map(|end| searched + end);
+            searched = rest.len();
+            if end.is_none() && searched < limit && self.source.read_block(py)? {
+                continue;
             }
-            Source::File { file, at, len, ahead } => {
-                let mut searched = 0;
-                loop {
-                    let rest = ahead.rest();
-                    let found = line(&rest[searched..]).map(|end| searched + end);
-                    searched = rest.len();
-                    if let Some(end) = found {
-                        return Ok(ahead.take(py, end.min(limit)));
-                    }
-                    if searched >= limit || at == len {
-                        return Ok(ahead.take(py, searched.min(limit)));
-                    }
-                    let want = BLOCK.min((*len - *at) as usize);
-                    let before = ahead.bytes.len();
-                    ahead.bytes.resize(before + want, 0);
-                    let (file, offset, target) = (&*file, *at, &mut ahead.bytes[before..]);
-                    py.detach(|| file.read_exact_at(target, offset)).map_err(PyOSError::new_err)?;
-                    *at += want as u64;
-                }
-            }
-            Source::Stream { stream, ahead, ended } => {
-                let mut searched = 0;
-                loop {
-                    let rest = ahead.rest();
-                    let found = line(&rest[searched..]).map(|end| searched + end);
-                    searched = rest.len();
-                    if let Some(end) = found {
-                        return Ok(ahead.take(py, end.min(limit)));
-                    }
-                    if searched >= limit || *ended {
-                        return Ok(ahead.take(py, searched.min(limit)));
-                    }
-                    fill(py, stream, ahead, ended, usize::MAX)?;
-                }
-            }
+            return Ok(self.source.take(py, end.unwrap_or(searched).min(limit)));
         }
     }
 
