@@ -146,6 +146,13 @@ def test_the_variable_port_is_the_default_bind(serve):
     assert server.addresses == [f"http://0.0.0.0:{port}"]
 
 
+def test_the_variable_script_name_is_where_the_application_is_mounted(serve):
+    server = serve("info", env={"SCRIPT_NAME": "/shop/"})
+    for path, rest in [("/shop/a%20b", "/a b"), ("/shop", ""), ("/shopping", "/shopping"), ("/", "/")]:
+        environ = server.json(path)["environ"]
+        assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", rest)
+
+
 def test_reuse_port_lets_two_servers_share_a_port(serve):
     first = serve("hello", "--reuse-port")
     second = serve("hello", "--reuse-port", bind=f"127.0.0.1:{first.port}")

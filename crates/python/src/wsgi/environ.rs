@@ -21,6 +21,8 @@ pub struct Names {
     slash: Py<PyString>,
     empty: Py<PyString>,
     no_input: Py<Input>,
+    /// `$SCRIPT_NAME`, as Gunicorn takes it: the prefix under which the application is mounted.
+    script_name: String,
 }
 
 impl Names {
@@ -35,8 +37,15 @@ impl Names {
             slash: text("/"),
             empty: text(""),
             no_input: Py::new(py, Input::empty(py))?,
+            script_name: script_name(),
         })
     }
+}
+
+/// The prefix under which the application is mounted; empty for none.
+fn script_name() -> String {
+    let name = std::env::var("SCRIPT_NAME").unwrap_or_default();
+    name.trim_end_matches('/').to_owned()
 }
 
 /// `HTTP_X_Y` for `x-y`.
@@ -62,7 +71,7 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
     base.set_item("SERVER_SOFTWARE", concat!("daemun/", env!("CARGO_PKG_VERSION")))?;
     base.set_item("SERVER_NAME", &local.name)?;
     base.set_item("SERVER_PORT", &local.port)?;
-    base.set_item("SCRIPT_NAME", "")?;
+    base.set_item("SCRIPT_NAME", script_name())?;
     // Every request sets these. Being here already, they make the copies large enough not to grow.
     for key in
         ["REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "REMOTE_ADDR"]
@@ -74,6 +83,16 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
         base.set_item(PyString::intern(py, "REMOTE_PORT"), "")?;
     }
     Ok(base.unbind())
+}
+
+/// The decoded path below a prefix; a path that is elsewhere stays whole.
+fn below<'py>(py: Python<'py>, path: &[u8], prefix: &str) -> PyResult<Bound<'py, PyString>> {
+    let mut decoded = Vec::with_capacity(path.len());
+    wire::uri::percent_decode(path, &mut decoded);
+    match decoded.strip_prefix(prefix.as_bytes()) {
+        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => latin1(py, rest),
+        _ => latin1(py, &decoded),
+    }
 }
 
 /// `wsgi.errors`: text, written line by line.
@@ -108,6 +127,7 @@ pub fn build<'py>(
     let path = head.path.of(buf);
     let path = match head.form {
         Form::Asterisk => names.empty.bind(py).clone(),
+        _ if !names.script_name.is_empty() => below(py, path, &names.script_name)?,
         _ if path.is_empty() || path == b"/" => names.slash.bind(py).clone(),
         _ if path.contains(&b'%') => {
             let mut decoded = Vec::with_capacity(path.len());
