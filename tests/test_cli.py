@@ -153,6 +153,15 @@ def test_the_variable_script_name_is_where_the_application_is_mounted(serve):
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", rest)
 
 
+def test_a_configuration_of_nginx_is_told_to_be_one(tmp_path):
+    config = tmp_path / "nginx.conf"
+    config.write_text("worker_processes 1;\nevents {}\n")
+    result = run("-c", config)
+    assert result.returncode == 1
+    assert "nginx.conf:1: SyntaxError" in result.stderr
+    assert "hint: a configuration file is Python here" in result.stderr
+
+
 def test_reuse_port_lets_two_servers_share_a_port(serve):
     first = serve("hello", "--reuse-port")
     second = serve("hello", "--reuse-port", bind=f"127.0.0.1:{first.port}")

@@ -82,7 +82,10 @@ impl Given {
             return Err(Exit::new(1, format!("cannot read the configuration file `{shown}`: {why}"), None));
         }
         let names = read_config(path).map_err(|why| {
-            Exit::new(1, format!("cannot load the configuration file `{shown}`\n{}", why.trim_end()), None)
+            let hint = path.ends_with(".conf").then(|| {
+                "a configuration file is Python here, as Gunicorn's is; nginx's language is not read yet".to_string()
+            });
+            Exit::new(1, format!("cannot load the configuration file `{shown}`\n{}", why.trim_end()), hint)
         })?;
         for (name, value) in names {
             match table::find(&name) {
