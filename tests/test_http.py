@@ -1,5 +1,6 @@
 """HTTP/1.1 on the wire: connections, framing both ways, methods and target forms, limits and timeouts."""
 
+import json
 import re
 import time
 from email.utils import parsedate_to_datetime
@@ -181,6 +182,14 @@ def test_every_valid_chunked_form_is_read(kitchen, body):
         connection.request("POST", "/echo", [("Transfer-Encoding", "chunked")], body)
         assert connection.response().text == "hello"
         assert connection.request("GET", "/hello").response().text == "Hello"
+
+
+def test_the_application_sees_trailers(kitchen):
+    with kitchen.connect() as connection:
+        body = b"5\r\nhello\r\n0\r\nX-Sum: abc\r\nx-other: 2\r\n\r\n"
+        connection.request("POST", "/trailers", [("Transfer-Encoding", "chunked")], body)
+        assert json.loads(connection.response().body) == [["X-Sum", "abc"], ["x-other", "2"]]
+        assert connection.request("GET", "/trailers").response().text == "null"
 
 
 def test_upper_case_chunk_sizes_and_codings_are_read(kitchen):

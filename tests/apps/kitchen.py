@@ -281,6 +281,13 @@ def headers(environ, start_response):
     return [json.dumps({key: value for key, value in environ.items() if isinstance(value, str)}).encode()]
 
 
+@page
+def trailers(environ, start_response):
+    """What followed the last chunk of the request."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(environ.get("daemun.trailers")).encode()]
+
+
 # start_response and write().
 
 

@@ -68,25 +68,24 @@ pub struct Output<'a> {
     sink: Sink<'a>,
     /// When the application was called.
     pub called: Instant,
-    gone: bool,
 }
 
 impl<'a> Output<'a> {
     /// For a call in the connection's own task.
     pub fn inline(inline: Inline<'a>) -> Self {
-        Output { called: inline.called, sink: Sink::Inline(inline), gone: false }
+        Output { called: inline.called, sink: Sink::Inline(inline) }
     }
 
     /// For a call on another thread.
     pub fn channel(channel: &'a Channel) -> Self {
         let sink = Sink::Channel { channel, events: Vec::new(), started: false, waiting: 0, left: None };
-        Output { sink, called: Instant::now(), gone: false }
+        Output { sink, called: Instant::now() }
     }
 
     /// For the rest of an answer whose head is already with the connection.
     pub fn resumed(channel: &'a Channel) -> Self {
         let sink = Sink::Channel { channel, events: Vec::new(), started: true, waiting: 0, left: None };
-        Output { sink, called: Instant::now(), gone: false }
+        Output { sink, called: Instant::now() }
     }
 
     /// An empty head, with memory that has been used before where there is some.
@@ -169,15 +168,13 @@ impl<'a> Output<'a> {
     /// Sends what is here. May wait for the client: to be called without the interpreter's lock.
     pub fn flush(&mut self) -> Result<(), Gone> {
         super::jobs::beat();
-        let sent = match &mut self.sink {
+        match &mut self.sink {
             Sink::Inline(inline) => inline.flush(),
             Sink::Channel { channel, events, waiting, .. } => {
                 *waiting = 0;
                 channel.deliver(events)
             }
-        };
-        self.gone |= sent.is_err();
-        sent
+        }
     }
 
     /// The application sends in a way that cannot be suspended (`write`): from now on a full buffer makes it wait.
@@ -185,10 +182,6 @@ impl<'a> Output<'a> {
         if let Sink::Inline(inline) = &mut self.sink {
             inline.may_suspend = false;
         }
-    }
-
-    pub fn is_gone(&self) -> bool {
-        self.gone
     }
 
     /// Whether the calling thread should give the rest of the answer up to the job loop: the call is slow, or more is

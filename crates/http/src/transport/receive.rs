@@ -81,10 +81,10 @@ impl Decoder {
         }
     }
 
-    fn trailers(&self) -> &[(Vec<u8>, Vec<u8>)] {
+    fn take_trailers(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         match self {
-            Decoder::Chunked(decoder) => decoder.trailers(),
-            Decoder::Length(_) => &[],
+            Decoder::Chunked(decoder) => decoder.take_trailers(),
+            Decoder::Length(_) => Vec::new(),
         }
     }
 }
@@ -177,7 +177,7 @@ pub async fn buffer(
             }
             Step::End(consumed) => {
                 request.consumed = at + consumed;
-                request.trailers = decoder.trailers().to_vec();
+                request.trailers = decoder.take_trailers();
                 request.body = match store {
                     Store::Memory(bytes) if bytes.is_empty() => RequestBody::Empty,
                     Store::Memory(bytes) => RequestBody::Memory(bytes),

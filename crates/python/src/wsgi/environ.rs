@@ -144,6 +144,12 @@ pub fn build<'py>(
     environ.set_item(intern!(py, "QUERY_STRING"), query)?;
     let protocol = if head.version == Version::Http10 { &names.http10 } else { &names.http11 };
     environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
+    if !request.trailers.is_empty() {
+        // PEP 3333 has no place for them.
+        let text = |(name, value): &(Vec<u8>, Vec<u8>)| Ok((latin1(py, name)?, latin1(py, value)?));
+        let trailers = request.trailers.iter().map(text).collect::<PyResult<Vec<_>>>()?;
+        environ.set_item(intern!(py, "daemun.trailers"), trailers)?;
+    }
     client(py, &environ, request.peer)?;
     fields(py, &environ, names, request)?;
     body(py, &environ, names, request)?;
