@@ -1,14 +1,23 @@
 //! Gunicorn's face: its settings as the configuration tree that a file would give. One path leads on from there.
 
 use conf::{At, Directive};
+use http::config::Config;
 
 use crate::settings::{AccessLogFormat, Settings};
 
 /// Bodies up to this many bytes stay in memory.
 const BODY_BUFFER: &str = "128k";
 
+/// The configuration of a command line; the error has all its problems, a line or more each.
+pub fn configuration(settings: &Settings) -> Result<Config, String> {
+    Config::build(&tree(settings)).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
+}
+
 /// The tree of a command line.
-pub fn tree(settings: &Settings) -> Vec<Directive> {
+fn tree(settings: &Settings) -> Vec<Directive> {
     let at = |setting: &str| At::Flag(settings.place(setting).into());
     let make = |name: &str, setting: &str, value: String| Directive::new(name, at(setting)).arg(value);
     let ms = |duration: std::time::Duration| format!("{}ms", duration.as_millis());

@@ -64,10 +64,7 @@ fn act(arguments: &[OsString], host: &'static dyn Host) -> Result<i32, Exit> {
 
 /// The configuration that the settings make; its problems are the start's problems.
 fn configuration(settings: &Settings) -> Result<http::config::Config, Exit> {
-    http::config::Config::build(&face::tree(settings)).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Exit::new(1, lines.join("\n"), None)
-    })
+    face::configuration(settings).map_err(|problems| Exit::new(1, problems, None))
 }
 
 /// `--check-config`: everything that starting would find, the application included.

@@ -48,9 +48,7 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
         unread = receive::discard(conn, &mut request, settings).await.is_err();
         sender.keep_alive = !unread;
     }
-    if let Some(access) = &engine.access {
-        access.write(&request, sender);
-    }
+    log(conn, &request, sender);
     (request, unread)
 }
 
@@ -89,8 +87,8 @@ fn prepare_to_discard(request: &Request, sender: &mut Sender) -> bool {
     request.head.framing != Framing::None
 }
 
-/// Logs what was refused before it was a request.
-pub fn log_refused(conn: &Conn, request: &Request, sender: &Sender) {
+/// Notes the end of an exchange, or of what was refused before it was one.
+pub fn log(conn: &Conn, request: &Request, sender: &Sender) {
     if let Some(access) = &conn.engine.access {
         access.write(request, sender);
     }

@@ -21,7 +21,7 @@ use http::slots::{MAX_THREADS, State};
 use crate::error_log::{ErrorLog, Level};
 use crate::face;
 use crate::host::{AppOptions, Host, LoadError};
-use crate::master::{Address, Listener, WorkerContext};
+use crate::master::{Address, Listener, READY, WorkerContext};
 use crate::settings::{Front, Settings};
 use crate::sys::signals::{self, Signal, SignalQueue};
 use control::{Control, Why};
@@ -52,10 +52,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     use std::os::fd::AsRawFd;
     host.worker_started(log.fd().as_raw_fd());
 
-    let config = Config::build(&face::tree(&settings)).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        LoadError { code: BOOT_FAILED, message: lines.join("\n") }
-    })?;
+    let config = face::configuration(&settings).map_err(|message| LoadError { code: BOOT_FAILED, message })?;
     let access = config.access_log.as_ref().map(|spec| {
         let format = Format::parse(&spec.format).map_err(|why| failed("use the access log's format", why))?;
         AccessLog::open(&spec.path, format).map_err(|error| failed(&format!("open access log {}", spec.path), error))
@@ -106,7 +103,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     engine.slot().threads.store(threads as u32, Relaxed);
     engine.slot().set_state(State::Ready);
     let mut master = File::from(ready);
-    if master.write_all(b"R").is_err() {
+    if master.write_all(&[READY]).is_err() {
         return Ok(0); // the master is gone
     }
     control.tell_when_draining(master);

@@ -31,7 +31,7 @@ const INLINE_MEMORY: usize = 256 * 1024;
 
 enum Sink<'a> {
     Inline(Inline<'a>),
-    Channel { channel: &'a Channel, events: Vec<Event>, started: bool, waiting: usize, left: Option<u64> },
+    Channel { channel: &'a Channel, events: Vec<Event>, started: bool, left: Option<u64> },
 }
 
 /// What an answer in the connection's own task needs of it.
@@ -46,6 +46,7 @@ pub struct Inline<'a> {
     pub draining: &'a dyn Fn() -> bool,
     /// How long the client may take nothing, in ms.
     pub send_timeout: u64,
+    /// When the application was called.
     pub called: Instant,
 }
 
@@ -66,26 +67,24 @@ impl Inline<'_> {
 /// Where one answer goes.
 pub struct Output<'a> {
     sink: Sink<'a>,
-    /// When the application was called.
-    pub called: Instant,
 }
 
 impl<'a> Output<'a> {
     /// For a call in the connection's own task.
     pub fn inline(inline: Inline<'a>) -> Self {
-        Output { called: inline.called, sink: Sink::Inline(inline) }
+        Output { sink: Sink::Inline(inline) }
     }
 
     /// For a call on another thread.
     pub fn channel(channel: &'a Channel) -> Self {
-        let sink = Sink::Channel { channel, events: Vec::new(), started: false, waiting: 0, left: None };
-        Output { sink, called: Instant::now() }
+        let sink = Sink::Channel { channel, events: Vec::new(), started: false, left: None };
+        Output { sink }
     }
 
     /// For the rest of an answer whose head is already with the connection.
     pub fn resumed(channel: &'a Channel) -> Self {
-        let sink = Sink::Channel { channel, events: Vec::new(), started: true, waiting: 0, left: None };
-        Output { sink, called: Instant::now() }
+        let sink = Sink::Channel { channel, events: Vec::new(), started: true, left: None };
+        Output { sink }
     }
 
     /// An empty head, with memory that has been used before where there is some.
@@ -141,11 +140,10 @@ impl<'a> Output<'a> {
     pub fn push(&mut self, chunk: Chunk) {
         match &mut self.sink {
             Sink::Inline(inline) => inline.sender.push(chunk),
-            Sink::Channel { events, waiting, left, .. } => {
+            Sink::Channel { events, left, .. } => {
                 if let Some(left) = left {
                     *left = left.saturating_sub(chunk.len());
                 }
-                *waiting += chunk.memory().map_or(0, <[u8]>::len);
                 events.push(Event::Body(chunk));
             }
         }
@@ -170,10 +168,7 @@ impl<'a> Output<'a> {
         super::jobs::beat();
         match &mut self.sink {
             Sink::Inline(inline) => inline.flush(),
-            Sink::Channel { channel, events, waiting, .. } => {
-                *waiting = 0;
-                channel.deliver(events)
-            }
+            Sink::Channel { channel, events, .. } => channel.deliver(events),
         }
     }
 
@@ -188,8 +183,8 @@ impl<'a> Output<'a> {
     /// unsent than a thread that also serves the sockets may keep.
     pub fn should_suspend(&self) -> bool {
         match &self.sink {
-            Sink::Inline(Inline { sender, may_suspend: true, .. }) => {
-                sender.pending() > INLINE_MEMORY || self.called.elapsed() > LONGEST_INLINE
+            Sink::Inline(Inline { sender, may_suspend: true, called, .. }) => {
+                sender.pending() > INLINE_MEMORY || called.elapsed() > LONGEST_INLINE
             }
             _ => false,
         }

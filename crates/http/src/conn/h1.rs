@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use wire::h1::{Refusal, parse};
+use wire::h1::parse;
 
 use crate::exchange::Request;
 use crate::handlers::errors;
@@ -157,7 +157,10 @@ async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) 
                 return Ok(());
             }
             Ok(None) => {}
-            Err(refusal) => return Err(refuse(conn, request, sender, refusal).await),
+            Err(refusal) => {
+                engine.log.warning(format_args!("Invalid request from ip={}: {}", conn.client(), refusal.reason()));
+                return Err(refuse(conn, request, sender, refusal.status()).await);
+            }
         }
         if !waiting {
             waiting = true;
@@ -172,25 +175,20 @@ async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) 
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 engine.log.info(format_args!("{}: the request head did not arrive in time", conn.client()));
-                sender.reset_without_request();
-                errors::page(sender, 408, &[]);
-                let _ = conn.flush(sender, settings.send_timeout).await;
-                phases::log_refused(conn, request, sender);
-                return Err(Next::Close(true));
+                return Err(refuse(conn, request, sender, 408).await);
             }
             Err(_) => return Err(Next::Close(false)),
         }
     }
 }
 
-/// Answers a malformed head.
-async fn refuse(conn: &mut Conn, request: &mut Request, sender: &mut Sender, refusal: Refusal) -> Next {
-    let engine = conn.engine.clone();
-    engine.log.warning(format_args!("Invalid request from ip={}: {}", conn.client(), refusal.reason()));
+/// Answers what is not a request, or not yet.
+async fn refuse(conn: &mut Conn, request: &Request, sender: &mut Sender, status: u16) -> Next {
     sender.reset_without_request();
-    errors::page(sender, refusal.status(), &[]);
-    let _ = conn.flush(sender, engine.config.settings.send_timeout).await;
-    phases::log_refused(conn, request, sender);
+    errors::page(sender, status, &[]);
+    let send_timeout = conn.engine.config.settings.send_timeout;
+    let _ = conn.flush(sender, send_timeout).await;
+    phases::log(conn, request, sender);
     Next::Close(true)
 }
 

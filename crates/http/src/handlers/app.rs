@@ -41,13 +41,13 @@ pub async fn serve(
             return Outcome { request, unread: true };
         }
     } else {
-        if let wire::h1::Framing::Length(len) = request.head.framing
-            && len > settings.max_body()
-        {
-            refuse(conn, sender, Failure::Refused(413, "client intended to send too large body".into()));
-            return Outcome { request, unread: true };
-        }
-        pump = Pump::new(&mut request, settings);
+        pump = match Pump::new(&mut request, settings) {
+            Ok(pump) => pump,
+            Err(failure) => {
+                refuse(conn, sender, failure);
+                return Outcome { request, unread: true };
+            }
+        };
     }
     let engine = conn.engine.clone();
     let mut unread = false;

@@ -12,22 +12,27 @@ pub fn page(sender: &mut Sender, status: u16, fields: &[(&str, &[u8])]) {
         sender.abort();
         return;
     }
-    let mut head = ResponseHead::new(status);
-    head.put("Content-Type", b"text/html; charset=utf-8");
+    let (mut head, body) = answer(status);
     for (name, value) in fields {
         head.put(name, value);
     }
     // After these the connection's framing is not to be trusted, or the client is not.
     head.close = matches!(status, 400 | 408 | 413 | 414 | 417 | 431 | 501 | 505);
-    let body = body(status);
-    head.length = Some(body.len() as u64);
     sender.start(head);
     sender.copy(body.as_bytes());
     sender.end();
 }
 
-/// The page of a status.
-pub fn body(status: u16) -> String {
+/// The head and the body of a status's page.
+pub fn answer(status: u16) -> (ResponseHead, String) {
+    let body = body(status);
+    let mut head = ResponseHead::new(status);
+    head.put("Content-Type", b"text/html; charset=utf-8");
+    head.length = Some(body.len() as u64);
+    (head, body)
+}
+
+fn body(status: u16) -> String {
     let reason = encode::reason(status);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} {reason}</title></head>\n\

@@ -146,13 +146,11 @@ pub async fn buffer(
     settings: &Settings,
 ) -> Result<(), Failure> {
     let head = request.head.len;
-    if let Framing::Length(len) = request.head.framing {
-        if len > settings.max_body() {
-            return Err(too_large());
-        }
-        if len <= settings.client_body_buffer_size {
-            return buffer_in_place(conn, request, sender, len as usize, settings).await;
-        }
+    check_length(request, settings)?;
+    if let Framing::Length(len) = request.head.framing
+        && len <= settings.client_body_buffer_size
+    {
+        return buffer_in_place(conn, request, sender, len as usize, settings).await;
     }
     let Some(mut decoder) = Decoder::new(request.head.framing) else { return Ok(()) };
     let mut store = Store::Memory(Vec::new());
@@ -254,6 +252,14 @@ async fn say_continue(
     Ok(())
 }
 
+/// Refuses a body that is announced to be longer than is allowed.
+fn check_length(request: &Request, settings: &Settings) -> Result<(), Failure> {
+    match request.head.framing {
+        Framing::Length(len) if len > settings.max_body() => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
 fn too_large() -> Failure {
     Failure::Refused(413, "client intended to send too large body".into())
 }
@@ -293,8 +299,9 @@ pub struct Pump {
 
 impl Pump {
     /// Takes the body over from `request`; `None` when there is none.
-    pub fn new(request: &mut Request, settings: &Settings) -> Option<Pump> {
-        let decoder = Decoder::new(request.head.framing)?;
+    pub fn new(request: &mut Request, settings: &Settings) -> Result<Option<Pump>, Failure> {
+        check_length(request, settings)?;
+        let Some(decoder) = Decoder::new(request.head.framing) else { return Ok(None) };
         let head = request.head.len;
         let mut raw = Vec::with_capacity(4 * READ);
         raw.extend_from_slice(&request.buf[head..]);
@@ -303,7 +310,7 @@ impl Pump {
         let stream = Arc::new(BodyStream::default());
         request.body = RequestBody::Stream(stream.clone());
         let expect_continue = request.head.expect_continue;
-        Some(Pump {
+        Ok(Some(Pump {
             stream,
             decoder,
             raw,
@@ -312,7 +319,7 @@ impl Pump {
             left: settings.max_body(),
             armed: false,
             done: false,
-        })
+        }))
     }
 
     /// Moves what can be moved. Ready when the body is complete or has failed.

@@ -17,7 +17,7 @@ use crate::exchange::{Chunk, Request, ResponseHead};
 use crate::sys;
 
 /// Pieces up to this size are copied behind the head: one `send` is cheaper than a `writev`.
-const COPY: usize = 4096;
+pub const COPY: usize = 4096;
 
 /// Files from this size are sent corked: they go in several pieces, whose ends would make short segments.
 const CORKED: u64 = 1 << 20;

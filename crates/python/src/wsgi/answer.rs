@@ -1,6 +1,7 @@
 //! Sending what an application returned: each piece before the next is asked for, `close()` called once, always.
 
 use http::app::{Continuation, Output};
+use http::transport::sender::COPY;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,9 +11,6 @@ use super::buffer::lend;
 use super::file_wrapper::FileWrapper;
 use super::start_response::{Active, Call};
 use super::{Context, Failed, Options, fail};
-
-/// Pieces up to this size are copied.
-const COPY: usize = 4096;
 
 /// Sends the answer. `Some`: the rest of it is to be sent later, see `Continuation`.
 pub fn send(

@@ -127,10 +127,7 @@ fn current() -> PyResult<Current> {
 
 /// The plain 500 of a failed application.
 pub fn internal_error(out: &mut Output<'_>) {
-    let body = http::handlers::errors::body(500);
-    let mut head = ResponseHead::new(500);
-    head.put("Content-Type", b"text/html; charset=utf-8");
-    head.length = Some(body.len() as u64);
+    let (mut head, body) = http::handlers::errors::answer(500);
     head.close = true;
     out.start(head);
     out.copy(body.as_bytes());
