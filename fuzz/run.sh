@@ -20,7 +20,7 @@ for file in ../crates/wire/tests/h1/valid/*.http ../crates/wire/tests/h1/invalid
 done
 find corpus/chunked -size 0 -delete
 
-[ $# -gt 0 ] || set -- request_head chunked range uri conf
+[ $# -gt 0 ] || set -- request_head chunked range uri conf websocket forwarded
 for target in "$@"; do
     echo "== $target, $SECONDS_EACH s"
     mkdir -p "corpus/$target"
