@@ -61,7 +61,7 @@ def has_runtime(pid: int) -> bool:
 
 
 def environment(extra: dict[str, str | None] | None = None) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN and not name.startswith("UVICORN_")}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     for name, value in (extra or {}).items():
         if value is None:

@@ -73,7 +73,7 @@ def test_a_source_that_breaks_a_rule(repository, path, line, what):
         ("wire/src/x.rs", 'const TEXT: &str = "tokio unsafe Instant";'),
         ("wire/src/x.rs", "#![forbid(unsafe_code)]"),
         ("http/src/conn/x.rs", "use tokio::net::TcpStream;"),
-        ("http/src/runtime.rs", "use tokio::runtime;"),
+        ("http/src/runtime/mod.rs", "use tokio::runtime;"),
         ("http/src/sys/x.rs", "unsafe { call() };"),
         ("daemun/src/sys/mod.rs", "unsafe { call() };"),
         ("python/src/x.rs", "unsafe { pyo3::ffi::call() };"),

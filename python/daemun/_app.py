@@ -1,4 +1,4 @@
-"""Finds the WSGI application that the command line names: `MODULE[:CALLABLE | :factory('arg', key=1)]`.
+"""Finds the application that the command line names, `MODULE[:CALLABLE | :factory('arg', key=1)]`, and its interface.
 
 Gunicorn's rules: without a name it is `application`; a call is allowed, with literal arguments only. When it fails, the
 message says what failed and what to do, and the exit code is Gunicorn's: 3 when the module cannot be imported, 4 when
@@ -6,7 +6,9 @@ it has no such application.
 """
 
 import ast
+import functools
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -34,17 +36,26 @@ class AppImportError(Exception):
 
 
 def extend_path(pythonpath: str | None = None) -> None:
-    """Put the current directory, and the comma-separated directories of `--pythonpath`, in front of `sys.path`."""
+    """Put the current directory, and the comma-separated directories of `--pythonpath`, in front of `sys.path`.
+
+    The current directory comes first, unless it stands among them: then those behind it come before it (`--app-dir`).
+    """
     entries = [os.path.abspath(entry) for entry in (pythonpath or "").split(",") if entry]
     for entry in (*entries, os.getcwd()):
         if entry not in sys.path:
             sys.path.insert(0, entry)
 
 
-def load(spec: str) -> Callable[..., Any]:
-    """The application that `spec` names, imported and, when it is a factory call, made."""
+def load(spec: str, factory: bool = False) -> Callable[..., Any]:
+    """The application that `spec` names, imported and, when it is a factory call, made.
+
+    `factory`: what is named is a factory, called without arguments unless `spec` has them. What can only be one, since
+    it needs no arguments, is called too; Uvicorn does so.
+    """
     module_name, _, expression = spec.partition(":")
     names, call = _parse(spec, expression or "application")
+    if factory and call is None:
+        call = ([], {})
     module = _import(spec, module_name)
     found: Any = module
     for depth, name in enumerate(names):
@@ -57,6 +68,10 @@ def load(spec: str) -> Callable[..., Any]:
                 f"cannot load application `{spec}`: {owner} has no attribute `{name}`",
                 hint=_nearest(found, name, module_name, names),
             ) from None
+    if call is None and _is_factory(found):
+        print(f"daemun: `{spec}` takes no arguments, so it is called for the application: "
+              f"write `{module_name}:{'.'.join(names)}()`, or use --factory", file=sys.stderr, flush=True)
+        call = ([], {})
     if call is not None:
         found = _call(spec, found, *call)
     if found is None:
@@ -68,6 +83,111 @@ def load(spec: str) -> Callable[..., Any]:
             hint=_nearest(module, "", module_name, ()),
         )
     return found
+
+
+def interface(application: Any) -> str:
+    """What `application` speaks: `wsgi`, `asgi3`, or `asgi2` (called with the scope, then with `receive` and `send`).
+
+    Told by what can be seen without calling it: asgiref's marks, whether it is a coroutine function or a class, and how
+    many positional arguments it takes.
+    """
+    if getattr(application, "_asgi_single_callable", False):
+        return "asgi3"
+    if getattr(application, "_asgi_double_callable", False):
+        return "asgi2"
+    if inspect.isclass(application):
+        # An instance is what answers: awaited, called, or (PEP 3333) iterated over.
+        if hasattr(application, "__await__"):
+            return "asgi3"
+        return "asgi2" if _is_coroutine_function(application.__call__) else _by_arguments(application)
+    if _is_coroutine_function(application) or _is_coroutine_function(getattr(application, "__call__", None)):
+        return "asgi3"
+    return _by_arguments(application)
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    """Whether it is one, also behind `functools.partial` and wrappers that say what they wrap."""
+    for _ in range(100):  # a wrapper may, by mistake, wrap itself
+        # The second is how compiled and marked functions say it.
+        if inspect.iscoroutinefunction(function) or getattr(function, "_is_coroutine", None):
+            return True
+        if isinstance(function, functools.partial):
+            function = function.func
+            if not inspect.isroutine(function) and not inspect.isclass(function):
+                function = getattr(function, "__call__", None)
+        else:
+            function = getattr(function, "__wrapped__", None)
+        if function is None:
+            return False
+    return False
+
+
+def _by_arguments(application: Any) -> str:
+    """The interface by the positional arguments: (scope), (environ, start_response) or (scope, receive, send)."""
+    parameters = _parameters(application)
+    if parameters is None:
+        return "wsgi"
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    needed = sum(each.default is each.empty for each in positional)
+    any_number = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    if needed > 2:
+        return "asgi3"
+    if needed <= 2 <= len(positional) or any_number and not (positional and positional[0].name == "scope"):
+        return "wsgi"
+    if any_number:
+        return "asgi3"
+    return "asgi2" if len(positional) == 1 else "wsgi"
+
+
+def _is_factory(found: Any) -> bool:
+    """Whether a function or class can be no application, because it needs no arguments and does not take any number."""
+    if not (inspect.isfunction(found) or inspect.isclass(found)) or _is_coroutine_function(found):
+        return False
+    parameters = _parameters(found)
+    if parameters is None or parameters and parameters[0].name in ("environ", "env", "scope"):
+        return False
+    return all(
+        each.kind is each.VAR_KEYWORD or each.kind is not each.VAR_POSITIONAL and each.default is not each.empty
+        for each in parameters
+    )
+
+
+def _parameters(function: Any) -> list[inspect.Parameter] | None:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None  # compiled, and it does not say
+
+
+def configure_logging(path: str) -> None:
+    """Configure Python's `logging` from a file: a dictionary in JSON or YAML, or the form of `fileConfig`."""
+    import logging.config
+
+    what = f"cannot configure logging from `{path}`"
+    try:
+        if path.endswith(".json"):
+            import json
+
+            with open(path, "rb") as file:
+                logging.config.dictConfig(json.load(file))
+        elif path.endswith((".yaml", ".yml")):
+            try:
+                import yaml
+            except ImportError:
+                raise AppImportError(
+                    IMPORT_FAILED, f"{what}: PyYAML is not installed", hint="install it, or write the file in JSON"
+                ) from None
+            with open(path, "rb") as file:
+                logging.config.dictConfig(yaml.safe_load(file))
+        else:
+            with open(path, encoding="utf-8") as file:
+                logging.config.fileConfig(file, disable_existing_loggers=False)
+    except (KeyboardInterrupt, GeneratorExit, AppImportError):
+        raise
+    except BaseException as error:
+        raise AppImportError(
+            IMPORT_FAILED, f"{what}: {type(error).__name__}: {error}", trace=format_exception(error)
+        ) from error
 
 
 def _parse(spec: str, expression: str) -> tuple[list[str], tuple[list[Any], dict[str, Any]] | None]:

@@ -15,10 +15,14 @@ class ConfigError(Exception):
 
 
 def load(source: str) -> dict[str, object]:
-    """The names that `source` defines: a path, `file:PATH` or `python:MODULE`.
+    """The names that `source` defines: a path, `file:PATH` or `python:MODULE`; `call:` is what `daemun.run` was given.
 
     Names with two leading underscores and imported modules are left out.
     """
+    if source == "call:":
+        from . import _run
+
+        return dict(_run.given)
     if source.startswith("python:"):
         names = _from_module(source.removeprefix("python:"))
     else:

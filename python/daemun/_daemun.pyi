@@ -5,6 +5,9 @@ from typing import Any
 
 __version__: str
 
+class ClientDisconnected(OSError):
+    """Raised by an ASGI application's `send` when the client has gone."""
+
 def run(args: list[str]) -> int:
     """The command line program. `args[0]` is the name it was called by; the result is the exit code."""
 

@@ -4,6 +4,7 @@ Files are polled: it works on every file system (shared folders of virtual machi
 changes), and a few hundred `stat` calls twice a second cost nothing that matters on a developer's machine.
 """
 
+import fnmatch
 import glob
 import html
 import os
@@ -15,13 +16,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 INTERVAL = 0.5  # seconds between two looks
+SHORTEST = 0.05
 SKIPPED_DIRECTORIES = {"__pycache__", "node_modules", ".git", ".hg", ".venv", "venv", ".tox", ".mypy_cache"}
 
 
-def source_files(extra: Iterable[str] = ()) -> set[str]:
+def source_files(extra: Iterable[str] = (), modules: bool = True) -> set[str]:
     """The files of all modules loaded now, and `extra`: files, directories for what is in them, names with wildcards."""
     files = set()
-    for module in list(sys.modules.values()):
+    for module in list(sys.modules.values()) if modules else ():
         name = getattr(module, "__file__", None)
         if isinstance(name, str):
             files.add(name[:-1] if name.endswith(".pyc") else name)
@@ -48,6 +50,40 @@ def _files_below(root: str, suffix: str) -> Iterable[str]:
                 yield os.path.join(directory, name)
 
 
+class Watched:
+    """Files of directories by wildcards: Uvicorn's `--reload-dir`, `--reload-include`, `--reload-exclude`.
+
+    A wildcard without a slash is for names, one with slashes for the end of a path. A directory among the included is
+    watched, too; one among the excluded is not, with all that is below.
+    """
+
+    def __init__(self, directories: Iterable[str] = (), includes: Iterable[str] = (), excludes: Iterable[str] = ()) -> None:
+        includes, excludes = list(includes), list(excludes)
+        self.directories = [os.path.abspath(path) for path in (*directories, *filter(os.path.isdir, includes))]
+        if includes and not self.directories:
+            self.directories = [os.getcwd()]
+        self.includes = ["*.py", *(pattern for pattern in includes if not os.path.isdir(pattern))]
+        self.excludes = [".*", "~*", *(pattern for pattern in excludes if not os.path.isdir(pattern))]
+        self.without = [os.path.join(os.path.abspath(path), "") for path in excludes if os.path.isdir(path)]
+
+    def excluded(self, path: str) -> bool:
+        """Whether changes of this file do not count."""
+        return path.startswith(tuple(self.without)) or _matches(path, self.excludes)
+
+    def files(self) -> set[str]:
+        """What is there now."""
+        found = {path for root in self.directories for path in _files_below(root, "")}
+        return {path for path in found if _matches(path, self.includes) and not self.excluded(path)}
+
+
+def _matches(path: str, patterns: list[str]) -> bool:
+    return any(
+        fnmatch.fnmatchcase(path, os.path.join("*", pattern)) if "/" in pattern
+        else fnmatch.fnmatchcase(os.path.basename(path), pattern)
+        for pattern in patterns
+    )
+
+
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)
@@ -56,33 +92,46 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def watch(on_change: Callable[[str], object], extra: Iterable[str] = (), everything: bool = False) -> threading.Thread:
+def watch(
+    on_change: Callable[[str], object],
+    extra: Iterable[str] = (),
+    everything: bool = False,
+    directories: Iterable[str] = (),
+    includes: Iterable[str] = (),
+    excludes: Iterable[str] = (),
+    delay: float = INTERVAL,
+) -> threading.Thread:
     """Call `on_change(path)` once, from a daemon thread, when a source file changed, appeared or went away.
 
-    `everything` also watches every `*.py` below the current directory, for an application that failed to import.
+    Watched are the modules that are loaded, `extra`, and the files that `Watched` finds. `everything` also watches every
+    `*.py` below the current directory, for an application that failed to import. `delay`: seconds between two looks.
     """
     extra = list(extra)
     root = os.getcwd()
+    watched = Watched(directories, includes, excludes)
     seen: dict[str, tuple[int, int, int] | None] = {}
 
-    def files() -> set[str]:
-        found = source_files(extra)
-        return found | python_files_below(root) if everything else found
+    def files() -> tuple[set[str], set[str]]:
+        """All files, and those of them that count when they are new."""
+        new = watched.files() | (python_files_below(root) if everything else set())
+        loaded = {path for path in source_files() if not watched.excluded(path)}
+        return loaded | source_files(extra, modules=False) | new, new
 
     def look() -> str | None:
-        for path in files():
+        now, new = files()
+        for path in now | seen.keys():
             stamp = _stamp(path)
             if path not in seen:
                 seen[path] = stamp
-                if everything and started.is_set():
-                    return path  # a new file may be the missing module
+                if path in new and started.is_set():
+                    return path  # it may be the missing module
             elif seen[path] != stamp:
                 return path
         return None
 
     def loop() -> None:
         while True:
-            time.sleep(INTERVAL)
+            time.sleep(max(delay, SHORTEST))
             path = look()
             if path is not None:
                 on_change(path)

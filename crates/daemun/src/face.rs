@@ -21,9 +21,21 @@ fn tree(settings: &Settings) -> Vec<Directive> {
     let at = |setting: &str| At::Flag(settings.place(setting).into());
     let make = |name: &str, setting: &str, value: String| Directive::new(name, at(setting)).arg(value);
     let ms = |duration: std::time::Duration| format!("{}ms", duration.as_millis());
+    let websocket = &settings.websocket;
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
 
     let mut server = vec![
+        make("date_header", "date_header", on(settings.date_header)),
+        make("server_header", "server_header", on(settings.server_header)),
+        make("limit_concurrency", "limit_concurrency", settings.limit_concurrency.to_string()),
+        make("root_path", "root_path", settings.root_path.clone()),
+        make("forwarded_allow_ips", "forwarded_allow_ips", settings.forwarded_allow_ips.clone()),
+        make("websocket", "ws", on(websocket.enabled)),
+        make("websocket_deflate", "ws_per_message_deflate", on(websocket.deflate)),
+        make("websocket_max_queue", "ws_max_queue", websocket.max_queue.to_string()),
+        make("websocket_max_size", "websocket_max_message_size", websocket.max_size.to_string()),
+        make("websocket_ping_interval", "ws_ping_interval", format!("{}ms", websocket.ping_interval)),
+        make("websocket_ping_timeout", "ws_ping_timeout", format!("{}ms", websocket.ping_timeout)),
         make("client_header_timeout", "client_header_timeout", ms(settings.client_header_timeout)),
         make("client_body_timeout", "client_body_timeout", ms(settings.client_body_timeout)),
         make("send_timeout", "send_timeout", ms(settings.send_timeout)),
@@ -38,6 +50,12 @@ fn tree(settings: &Settings) -> Vec<Directive> {
         make("sendfile", "sendfile", on(settings.sendfile)),
         make("worker_connections", "worker_connections", settings.worker_connections.to_string()),
     ];
+    for (name, value) in &settings.headers {
+        server.push(make("add_header", "headers", name.clone()).arg(value).arg("always"));
+    }
+    for (name, value) in &settings.secure_scheme_headers {
+        server.push(make("secure_scheme_header", "secure_scheme_headers", name.clone()).arg(value));
+    }
     if let Some(directory) = &settings.tmp_upload_dir {
         server.push(make("client_body_temp_path", "tmp_upload_dir", directory.display().to_string()));
     }

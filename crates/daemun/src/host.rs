@@ -1,7 +1,6 @@
 //! What the process needs of the language that it hosts. The process builds and tests without it: see `main.rs`.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 
 use http::app::App;
 
@@ -58,10 +57,10 @@ pub trait Host: Sync {
     fn preload(&self, settings: &Settings) -> Result<(), LoadError>;
 
     /// Imports the application.
-    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<Arc<dyn App>, LoadError>;
+    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<App, LoadError>;
 
     /// An application that shows why the real one cannot be loaded.
-    fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<Arc<dyn App>, LoadError>;
+    fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<App, LoadError>;
 
     /// Makes the interpreter of a new worker ready; `log` is where tracebacks of stuck threads go.
     fn worker_started(&self, log: RawFd);

@@ -15,19 +15,24 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use host::{AppOptions, Host};
-use settings::{Action, Exit, Settings, apply_environment};
+use settings::{Action, Exit, Face, Settings, apply_environment};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs the program: `args[0]` is the name it was called by. Gives the exit code.
 pub fn run(args: Vec<OsString>, host: &'static dyn Host) -> i32 {
-    let arguments = args.get(1..).unwrap_or_default().to_vec();
-    if arguments.first().is_some_and(|first| first == "--settings-reference") {
-        print(&settings::reference_markdown());
+    let (face, arguments) = Face::of(&args);
+    let made = match arguments.first().and_then(|first| first.to_str()) {
+        Some("--settings-reference") => Some(settings::reference_markdown()),
+        Some("--settings-keywords") => Some(settings::keywords_python()),
+        _ => None,
+    };
+    if let Some(text) = made {
+        print(&text);
         return 0;
     }
-    match act(&arguments, host) {
+    match act(face, arguments, host) {
         Ok(code) => code,
         Err(exit) => {
             let _ = writeln!(std::io::stderr(), "{}", exit.message);
@@ -36,10 +41,10 @@ pub fn run(args: Vec<OsString>, host: &'static dyn Host) -> i32 {
     }
 }
 
-fn act(arguments: &[OsString], host: &'static dyn Host) -> Result<i32, Exit> {
+fn act(face: Face, arguments: &[OsString], host: &'static dyn Host) -> Result<i32, Exit> {
     let read = || {
         let env = |name: &str| std::env::var(name).ok();
-        settings::from_command_line(arguments, &env, &|source| host.read_config(source))
+        settings::from_command_line(face, arguments, &env, &|source| host.read_config(source))
     };
     match read()? {
         Action::Print(text) => {

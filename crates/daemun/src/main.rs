@@ -1,7 +1,6 @@
 //! The program without an interpreter: it reads and checks settings, and says what it lacks.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 
 use daemun::host::{AppOptions, Host, LoadError, SettingValue};
 use daemun::settings::Settings;
@@ -30,11 +29,11 @@ impl Host for NoInterpreter {
         missing()
     }
 
-    fn load(&self, _: &str, _: &Settings, _: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+    fn load(&self, _: &str, _: &Settings, _: &AppOptions) -> Result<App, LoadError> {
         missing()
     }
 
-    fn explain(&self, _: &LoadError, _: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+    fn explain(&self, _: &LoadError, _: &AppOptions) -> Result<App, LoadError> {
         missing()
     }
 

@@ -4,11 +4,12 @@
 //! another thread drives the same runtime, and the application's threads take requests from `Jobs`. The move goes one
 //! way, once a call has proven slow. All tasks are `Send`: the runtime changes hands as a whole.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::app::{App, Jobs};
+use crate::app::{App, Inbox, Jobs};
 use crate::config::Config;
 use crate::log::{AccessLog, ErrorLog};
 use crate::runtime::{Change, Task};
@@ -38,12 +39,12 @@ const FORGET_AFTER: u64 = 2000;
 const SLOW_AVERAGE: u64 = 200_000;
 const MOST_IN_AVERAGE: u64 = 1_000_000;
 /// Answers of calls that take longer on average are written in batches, in nanoseconds.
-const BATCH_AVERAGE: u64 = 15_000;
+const BATCH_AVERAGE: u64 = 1_500;
 
 /// What a worker gives the engine.
 pub struct Parts {
     pub config: Arc<Config>,
-    pub apps: Vec<Arc<dyn App>>,
+    pub apps: Vec<App>,
     pub slots: &'static [Slot],
     pub index: usize,
     pub log: Arc<ErrorLog>,
@@ -57,8 +58,9 @@ pub struct Parts {
 
 pub struct Engine {
     pub config: Arc<Config>,
-    pub apps: Vec<Arc<dyn App>>,
+    pub apps: Vec<App>,
     pub jobs: Jobs,
+    pub inbox: Inbox,
     pub registry: Registry,
     pub log: Arc<ErrorLog>,
     pub access: Option<AccessLog>,
@@ -84,9 +86,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(parts: Parts) -> Arc<Engine> {
-        Arc::new(Engine {
+    /// Fails when the process is out of descriptors.
+    pub fn new(parts: Parts) -> io::Result<Arc<Engine>> {
+        Ok(Arc::new(Engine {
             jobs: Jobs::new(&parts.slots[parts.index]),
+            inbox: Inbox::new()?,
             config: parts.config,
             apps: parts.apps,
             registry: Registry::default(),
@@ -108,7 +112,7 @@ impl Engine {
             slow_calls: AtomicU32::new(0),
             last_slow: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
-        })
+        }))
     }
 
     /// Takes a task that accepts connections, to be ended when the worker drains.
@@ -145,6 +149,7 @@ impl Engine {
                 self.average.load(Relaxed) / 1000
             ));
             self.change.notify_one();
+            self.inbox.interrupt();
         }
     }
 
@@ -205,6 +210,7 @@ impl Engine {
             acceptor.abort();
         }
         self.registry.drain();
+        self.registry.wake_all();
         self.change.notify_one();
     }
 
@@ -226,7 +232,13 @@ impl Engine {
 
     /// Nothing is left to do.
     pub fn is_drained(&self) -> bool {
-        self.draining.load(Relaxed) && self.slot().connections.load(Relaxed) == 0
+        self.draining.load(Relaxed) && self.slot().connections.load(Relaxed) == 0 && self.inbox.running() == 0
+    }
+
+    /// An application on an event loop has returned.
+    pub fn app_ended(&self) {
+        self.inbox.app_ended();
+        self.connection_ended();
     }
 
     /// A connection has ended.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod conn;
 pub mod engine;
 pub mod exchange;
+pub mod features;
 pub mod handlers;
 pub mod log;
 pub mod phases;

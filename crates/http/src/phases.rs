@@ -1,8 +1,11 @@
-//! The order of a request, top to bottom: server, location, limits, handler, log.
+//! The order of a request, top to bottom: server, who the client is, location, limits, handler, log.
 //!
 //! Every request goes through `exchange`, and every end of one, good or bad, comes out at its last lines.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::config::{Handler, Location};
+use crate::engine::Engine;
 use crate::exchange::Request;
 use crate::handlers::{self, errors};
 use crate::transport::Conn;
@@ -16,15 +19,26 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
     let settings = &engine.config.settings;
     let last = settings.keepalive_requests != 0 && conn.requests >= settings.keepalive_requests;
     let keep_alive = request.head.keep_alive && !last && settings.keepalive_timeout > 0 && !engine.is_draining();
-    sender.reset(&request, keep_alive);
+    sender.reset(&request, keep_alive, settings);
 
+    if let Some(forwarded) = &engine.config.forwarded
+        && let Err(why) = forwarded.apply(&mut request)
+    {
+        engine.log.warning(format_args!("Invalid request from ip={}: {why}", conn.client()));
+        errors::page(sender, 400, &[]);
+    }
     let mut unread;
     match locate(&engine.config.locations, &mut request) {
+        _ if sender.started => unread = prepare_to_discard(&request, sender),
         Err(status) => {
             unread = prepare_to_discard(&request, sender);
             errors::page(sender, status, &[]);
         }
         Ok(location) => match &location.handler {
+            Handler::App(_) if is_over_limit(&engine) => {
+                unread = prepare_to_discard(&request, sender);
+                errors::page(sender, 503, &[]);
+            }
             Handler::App(app) => {
                 let app = engine.apps[*app].clone();
                 let outcome = handlers::app::serve(conn, request, sender, &app, settings).await;
@@ -50,6 +64,12 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
     }
     log(conn, &request, sender);
     (request, unread)
+}
+
+/// Whether the application has as many requests as it may have, not counting this one.
+fn is_over_limit(engine: &Engine) -> bool {
+    let limit = engine.config.settings.limit_concurrency;
+    limit > 0 && engine.slot().requests.load(Relaxed) > limit
 }
 
 /// The location of a request, or the status to refuse it with. Fills `request.path` where locations are told apart.

@@ -1,16 +1,18 @@
 //! CPython as the process sees it: forking, the configuration file, the application, threads.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use daemun::host::{AppOptions, Host, LoadError, SettingValue};
-use daemun::settings::Settings;
+use daemun::settings::{EventLoop, Interface, Lifespan, Settings};
 use http::app::App;
 use pyo3::exceptions::PySystemExit;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 
+use crate::asgi::{self, Asgi};
 use crate::wsgi::{self, Wsgi};
 
 pub struct CPython;
@@ -48,30 +50,33 @@ impl Host for CPython {
         self.load(&settings.app, settings, &AppOptions::default()).map(drop)
     }
 
-    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<App, LoadError> {
         Python::attach(|py| {
-            let loaded = || -> PyResult<Arc<dyn App>> {
+            let loaded = || -> PyResult<App> {
                 let module = py.import("daemun._app")?;
                 refresh_environment(py)?;
                 let paths: Vec<String> = settings.pythonpath.iter().map(|path| path.display().to_string()).collect();
                 module.call_method1("extend_path", (paths.join(","),))?;
-                let application = module.call_method1("load", (spec,))?;
+                if let Some(path) = &settings.log_config {
+                    module.call_method1("configure_logging", (path.display().to_string(),))?;
+                }
+                let application = module.call_method1("load", (spec, settings.factory))?;
                 // What is here now stays: the collector need not walk through it during requests, nor write to what
                 // workers share after `--preload`.
                 let collector = py.import("gc")?;
                 collector.call_method0("collect")?;
                 collector.call_method0("freeze")?;
-                Ok(Arc::new(Wsgi::new(py, application.unbind(), bridge_options(options))?))
+                bridge(py, application, settings, options)
             };
             loaded().map_err(|error| load_error(py, &error))
         })
     }
 
-    fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<Arc<dyn App>, LoadError> {
+    fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<App, LoadError> {
         Python::attach(|py| {
-            let made = || -> PyResult<Arc<dyn App>> {
+            let made = || -> PyResult<App> {
                 let application = py.import("daemun._reload")?.call_method1("error_app", (&error.message,))?;
-                Ok(Arc::new(Wsgi::new(py, application.unbind(), bridge_options(options))?))
+                Ok(App::Blocking(Arc::new(Wsgi::new(py, application.unbind(), wsgi_options(options))?)))
             };
             made().map_err(|error| load_error(py, &error))
         })
@@ -118,9 +123,20 @@ impl Host for CPython {
                     arguments.py().detach(|| changed(&path));
                     Ok(())
                 })?;
-                let extra: Vec<String> =
-                    settings.reload_extra_files.iter().map(|path| path.display().to_string()).collect();
-                py.import("daemun._reload")?.call_method1("watch", (callback, extra, everything))?;
+                let texts = |paths: &[PathBuf]| -> Vec<String> {
+                    paths.iter().map(|path| path.display().to_string()).collect()
+                };
+                let keywords = PyDict::new(py);
+                keywords.set_item("directories", texts(&settings.reload_dirs))?;
+                keywords.set_item("includes", settings.reload_includes.clone())?;
+                keywords.set_item("excludes", settings.reload_excludes.clone())?;
+                keywords.set_item("delay", settings.reload_delay.as_secs_f64())?;
+                let module = py.import("daemun._reload")?;
+                module.call_method(
+                    "watch",
+                    (callback, texts(&settings.reload_extra_files), everything),
+                    Some(&keywords),
+                )?;
                 Ok(())
             };
             if let Err(error) = watched() {
@@ -151,7 +167,37 @@ impl Host for CPython {
     }
 }
 
-fn bridge_options(options: &AppOptions) -> wsgi::Options {
+/// The bridge of the interface that an application speaks.
+fn bridge(py: Python<'_>, application: Bound<'_, PyAny>, settings: &Settings, options: &AppOptions) -> PyResult<App> {
+    let interface = match settings.interface {
+        Interface::Wsgi => "wsgi".to_owned(),
+        Interface::Asgi2 => "asgi2".to_owned(),
+        Interface::Asgi3 => "asgi3".to_owned(),
+        Interface::Auto | Interface::Asgi => {
+            py.import("daemun._app")?.call_method1("interface", (&application,))?.extract()?
+        }
+    };
+    if interface == "wsgi" && settings.interface != Interface::Asgi {
+        return Ok(App::Blocking(Arc::new(Wsgi::new(py, application.unbind(), wsgi_options(options))?)));
+    }
+    let options = asgi::Options {
+        root_path: settings.root_path.clone(),
+        lifespan: match settings.lifespan {
+            Lifespan::Auto => "auto",
+            Lifespan::On => "on",
+            Lifespan::Off => "off",
+        },
+        event_loop: match settings.event_loop {
+            // asyncio's own loop is the faster one here, since its selector is the server.
+            EventLoop::Auto | EventLoop::Asyncio => "asyncio",
+            EventLoop::Uvloop => "uvloop",
+        },
+        double_callable: interface == "asgi2",
+    };
+    Ok(App::Evented(Arc::new(Asgi::new(py, application.unbind(), options)?)))
+}
+
+fn wsgi_options(options: &AppOptions) -> wsgi::Options {
     wsgi::Options {
         multithread: options.multithread,
         multiprocess: options.multiprocess,
@@ -192,7 +238,7 @@ fn detach_after_fork() {
 }
 
 /// The text of an exception of our own modules, whose text is complete; others with their traceback.
-fn own_message(py: Python<'_>, error: &PyErr) -> String {
+pub fn own_message(py: Python<'_>, error: &PyErr) -> String {
     let own = error.get_type(py).getattr("__module__").is_ok_and(|module| module.to_string().starts_with("daemun."));
     if own { error.value(py).to_string() } else { crate::traceback::text(py, error) }
 }

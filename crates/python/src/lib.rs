@@ -1,11 +1,16 @@
 //! Python: the extension module of the wheel, and the only crate that names the interpreter.
 //!
-//! `allocator` serves small aligned blocks, `host` is what the process needs of its interpreter, `wsgi` the interface between a request and an application,
-//! `simple_server` the in-process server behind `daemun.simple_server`, `traceback` turns exceptions into text.
+//! `host` is what the process needs of its interpreter; `wsgi` and `asgi` are the interfaces between a request and an
+//! application; `simple_server` is the in-process server behind `daemun.simple_server`. `traceback` turns exceptions
+//! into text, `text` bytes into strings, `buffer` lends Python's bytes to the socket, `allocator` serves small aligned
+//! blocks.
 
 mod allocator;
+mod asgi;
+mod buffer;
 mod host;
 mod simple_server;
+mod text;
 mod traceback;
 mod wsgi;
 
@@ -20,7 +25,7 @@ static MEMORY: allocator::Slabs = allocator::Slabs::new();
 #[pyfunction]
 fn run(py: Python<'_>, argv: Vec<OsString>) -> PyResult<i32> {
     // What workers need of the standard library is imported here: their user may not be allowed to read it.
-    for module in ["atexit", "daemun._app", "faulthandler", "random", "traceback"] {
+    for module in ["asyncio", "atexit", "daemun._app", "daemun._asgi", "faulthandler", "random", "traceback"] {
         py.import(module)?;
     }
     Ok(py.detach(|| daemun::run(argv, &host::CPython)))
@@ -30,6 +35,7 @@ fn run(py: Python<'_>, argv: Vec<OsString>) -> PyResult<i32> {
 fn _daemun(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", daemun::VERSION)?;
     module.add_function(wrap_pyfunction!(run, module)?)?;
+    module.add("ClientDisconnected", module.py().get_type::<asgi::ClientDisconnected>())?;
     module.add_class::<simple_server::SimpleServer>()?;
     module.add_class::<wsgi::FileWrapper>()?;
     module.add_class::<wsgi::Input>()?;

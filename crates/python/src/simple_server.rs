@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conf::{At, Directive};
-use http::app::App;
+use http::app::{App, Blocking};
 use http::config::Config;
 use http::conn::{self, accept};
 use http::engine::{Engine, Front, Parts};
@@ -28,7 +28,7 @@ const SIGNALS: Duration = Duration::from_millis(100);
 pub struct SimpleServer {
     listener: Mutex<Option<TcpListener>>,
     address: SocketAddr,
-    app: Arc<dyn App>,
+    app: Arc<dyn Blocking>,
     log: bool,
     stop: AtomicBool,
 }
@@ -98,9 +98,9 @@ impl SimpleServer {
         let format = Format::parse(r#"%(h)s - - %(t)s "%(r)s" %(s)s %(B)s"#).map_err(PyValueError::new_err)?;
         // No standard error, no log: not a reason to refuse to serve.
         let access = if self.log { AccessLog::open("/dev/stderr", format).ok() } else { None };
-        Ok(Engine::new(Parts {
+        let engine = Engine::new(Parts {
             config: Arc::new(config),
-            apps: vec![self.app.clone()],
+            apps: vec![App::Blocking(self.app.clone())],
             // One small row for each `serve`; a program calls it once, or some times in a test.
             slots: Box::leak(Box::new([Slot::new()])),
             index: 0,
@@ -109,7 +109,8 @@ impl SimpleServer {
             front: Front::Inline,
             max_requests: u64::from(once),
             told_to_drain: &NEVER,
-        }))
+        })?;
+        Ok(engine)
     }
 
     /// Drives the engine on this thread, which is not attached to the interpreter.

@@ -194,11 +194,11 @@ fn answers(address: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Action, from_command_line};
+    use crate::settings::{Action, Face, from_command_line};
 
     fn settings(line: &str) -> Settings {
         let args: Vec<_> = format!("app {line}").split_whitespace().map(std::ffi::OsString::from).collect();
-        match from_command_line(&args, &|_| None, &|_| Ok(Vec::new())) {
+        match from_command_line(Face::Daemun, &args, &|_| None, &|_| Ok(Vec::new())) {
             Ok(Action::Run(settings)) => settings,
             Ok(_) => panic!("it does not run"),
             Err(exit) => panic!("{}", exit.message),

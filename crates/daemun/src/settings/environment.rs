@@ -4,8 +4,26 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Exit, Settings};
+use super::given::Given;
+use super::{Exit, Settings, env_file};
 use crate::sys;
+
+/// Reads a file of variables, which `place` names; gives those that the environment does not have.
+pub(super) fn read_file(
+    path: &str,
+    place: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    given: &mut Given,
+) -> Result<Vec<(String, String)>, Exit> {
+    let refuse = |why: String| Exit::new(1, format!("{place}: cannot read `{path}`: {why}"), None);
+    let bytes = std::fs::read(path).map_err(|error| refuse(sys::reason(&error)))?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".into()))?;
+    let file = env_file::parse(&text, env);
+    for line in file.odd_lines {
+        given.warnings.push(format!("{path}:{line} is not of the form NAME=VALUE and is skipped"));
+    }
+    Ok(file.variables.into_iter().filter(|(name, _)| env(name).is_none()).collect())
+}
 
 /// How things were before [`apply_environment`].
 #[must_use = "a reload undoes it"]

@@ -1,9 +1,10 @@
-//! Settings as typed: what each source says about each setting, the later source winning, and where that stands.
+//! Settings as typed: what each source says about each setting, the stronger source winning, and where that stands.
 
 use std::collections::BTreeMap;
 
+use super::command_line::Typed;
 use super::table::{self, Kind, Row, Support};
-use super::{Exit, bind};
+use super::{Exit, Face, bind};
 use crate::host::SettingValue;
 use conf::nearest;
 
@@ -15,51 +16,105 @@ pub(super) struct Given {
     pub warnings: Vec<String>,
 }
 
-/// Where a value stands.
+/// Where a value stands; the later variants are the stronger ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The environment's variable of that name.
+    /// Nowhere: it follows from what the program is called.
+    Face,
+    /// A variable of the environment that many servers know.
     Variable(&'static str),
+    /// One of Uvicorn's variables.
+    Uvicorn(String),
     /// The configuration file of that name.
     File(String),
-    /// `GUNICORN_CMD_ARGS`.
-    Arguments,
-    /// The command line.
-    CommandLine,
+    /// `GUNICORN_CMD_ARGS`, with this option.
+    Arguments(&'static str),
+    /// The command line, with this option.
+    CommandLine(&'static str),
+    /// This keyword of `daemun.run`.
+    Call(String),
 }
 
 impl Origin {
     /// The place of a setting's value, for messages.
     fn place(&self, row: &Row) -> String {
         match self {
+            Origin::Face => format!("`{}`", row.option()),
             Origin::Variable(name) => format!("`${name}`"),
+            Origin::Uvicorn(name) => format!("`${name}`"),
             Origin::File(file) => format!("`{}` in {file}", row.name),
-            Origin::Arguments => format!("`{}` in $GUNICORN_CMD_ARGS", row.option()),
-            Origin::CommandLine => format!("`{}`", row.option()),
+            Origin::Arguments(option) => format!("`{option}` in $GUNICORN_CMD_ARGS"),
+            Origin::CommandLine(option) => format!("`{option}`"),
+            Origin::Call(keyword) => format!("`{keyword}` of daemun.run()"),
+        }
+    }
+
+    fn strength(&self) -> u8 {
+        match self {
+            Origin::Face => 1,
+            Origin::Variable(_) => 2,
+            Origin::Uvicorn(_) => 3,
+            Origin::File(_) => 4,
+            Origin::Arguments(_) => 5,
+            Origin::CommandLine(_) | Origin::Call(_) => 6,
         }
     }
 }
 
 impl Given {
+    /// Takes what holds when nobody says anything.
+    pub fn take_face(&mut self, face: Face) -> Result<(), Exit> {
+        face.defaults().into_iter().try_for_each(|(name, value)| self.set(name, value, Origin::Face))
+    }
+
     /// Takes the variables that Gunicorn knows, too.
-    pub fn take_environment(&mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<(), Exit> {
+    pub fn take_environment(&mut self, face: Face, env: &dyn Fn(&str) -> Option<String>) -> Result<(), Exit> {
         let variable = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+        if let Some(workers) = variable("WEB_CONCURRENCY") {
+            self.set("workers", SettingValue::Str(workers), Origin::Variable("WEB_CONCURRENCY"))?;
+        }
+        if let Some(proxies) = variable("FORWARDED_ALLOW_IPS") {
+            self.set("forwarded_allow_ips", SettingValue::Str(proxies), Origin::Variable("FORWARDED_ALLOW_IPS"))?;
+        }
+        if !face.has_gunicorns_surroundings() {
+            return Ok(());
+        }
         if let Some(port) = variable("PORT") {
             let port = bind::parse_port(port.trim()).map_err(|why| Exit::new(1, format!("`$PORT`: {why}"), None))?;
             self.set("bind", SettingValue::Str(format!("0.0.0.0:{port}")), Origin::Variable("PORT"))?;
-        }
-        if let Some(workers) = variable("WEB_CONCURRENCY") {
-            self.set("workers", SettingValue::Str(workers), Origin::Variable("WEB_CONCURRENCY"))?;
         }
         if let Some(sendfile) = variable("SENDFILE") {
             let yes = ["y", "1", "yes", "true"].contains(&sendfile.trim().to_ascii_lowercase().as_str());
             self.set("sendfile", SettingValue::Bool(yes), Origin::Variable("SENDFILE"))?;
         }
-        if let Some(proxies) = variable("FORWARDED_ALLOW_IPS") {
-            self.warnings.push(format!(
-                "`$FORWARDED_ALLOW_IPS` (`{proxies}`) is not supported yet: no proxy is trusted, and X-Forwarded-* \
-                 fields are passed on without effect"
-            ));
+        Ok(())
+    }
+
+    /// Takes Uvicorn's variables: one for each of its options. Those of several values have spaces between them, or
+    /// colons if they are paths.
+    pub fn take_uvicorns_variables(&mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<(), Exit> {
+        for row in table::rows() {
+            let Some(name) = row.variable() else { continue };
+            let Some(text) = env(&name).filter(|value| !value.trim().is_empty()) else { continue };
+            let value = match row.kind {
+                Kind::List if row.name == "reload_dirs" => list_of(text.split(':')),
+                Kind::List => list_of(text.split_whitespace()),
+                _ => SettingValue::Str(text),
+            };
+            self.set(row.name, value, Origin::Uvicorn(name))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what `daemun.run` was called with.
+    pub fn take_call(&mut self, values: Vec<(String, SettingValue)>) -> Result<(), Exit> {
+        for (keyword, value) in values {
+            let row = table::find_keyword(&keyword).ok_or_else(|| {
+                let near = nearest(&keyword, table::rows().flat_map(|row| [row.name, row.keyword]));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                Exit::new(2, format!("daemun.run() knows no setting `{keyword}`"), hint)
+            })?;
+            self.set(row.name, value, Origin::Call(keyword))?;
         }
         Ok(())
     }
@@ -89,7 +144,8 @@ impl Given {
         })?;
         for (name, value) in names {
             match table::find(&name) {
-                Some(row) => self.set(row.name, value, Origin::File(shown.clone()))?,
+                Some(row) if row.in_file => self.set(row.name, value, Origin::File(shown.clone()))?,
+                Some(_) => {}
                 None => self.warn_of_near_miss(&name, &value, &shown),
             }
         }
@@ -101,14 +157,28 @@ impl Given {
         if name.starts_with('_') || matches!(value, SettingValue::Callable(_) | SettingValue::Other(_)) {
             return;
         }
-        if let Some(near) = nearest(name, table::rows().map(|row| row.name)) {
+        if let Some(near) = nearest(name, table::rows().filter(|row| row.in_file).map(|row| row.name)) {
             self.warnings.push(format!("`{name}` in {file} is no setting and is ignored: did you mean `{near}`?"));
         }
     }
 
-    /// Takes the options of a command line.
-    pub fn take_line(&mut self, values: Vec<(&'static Row, SettingValue)>, origin: Origin) -> Result<(), Exit> {
-        values.into_iter().try_for_each(|(row, value)| self.set(row.name, value, origin.clone()))
+    /// Takes the options of a command line; `origin` tells which one it is.
+    pub fn take_line(&mut self, values: Vec<Typed>, origin: impl Fn(&'static str) -> Origin) -> Result<(), Exit> {
+        values.into_iter().try_for_each(|typed| self.set(typed.row.name, typed.value, origin(typed.option)))
+    }
+
+    /// Lets one setting say what another one has said in other words; it stands where that one stands.
+    pub fn translate(&mut self, from: &'static str, to: &'static str, value: SettingValue) {
+        let origin = match self.entries.get(from) {
+            Some((_, origin)) => origin.clone(),
+            None => Origin::Face,
+        };
+        self.entries.insert(to, (value, origin));
+    }
+
+    /// How strong the source of a setting is; 0 if nobody has said anything.
+    pub fn strength(&self, name: &str) -> u8 {
+        self.entries.get(name).map_or(0, |(_, origin)| origin.strength())
     }
 
     fn set(&mut self, name: &'static str, value: SettingValue, origin: Origin) -> Result<(), Exit> {
@@ -132,7 +202,7 @@ impl Given {
             Support::Later | Support::Refuse if changed => {
                 let code = if matches!(origin, Origin::File(_)) { 1 } else { 2 };
                 let hint = match row.name {
-                    "certfile" | "keyfile" | "ca_certs" | "cert_reqs" | "ciphers" => {
+                    "certfile" | "keyfile" | "ca_certs" | "cert_reqs" | "ciphers" | "ssl_keyfile_password" => {
                         Some("let a proxy before this server speak TLS".to_string())
                     }
                     _ => None,
@@ -175,6 +245,22 @@ impl Given {
         }
     }
 
+    /// The value of a number that may have a fraction.
+    pub fn float(&self, name: &str) -> f64 {
+        match self.value(name) {
+            SettingValue::Float(number) => number,
+            _ => 0.0,
+        }
+    }
+
+    /// The value of a table, in its order.
+    pub fn pairs(&self, name: &str) -> Vec<(String, SettingValue)> {
+        match self.value(name) {
+            SettingValue::Dict(items) => items,
+            _ => Vec::new(),
+        }
+    }
+
     /// The value of a text; empty is as good as none.
     pub fn optional(&self, name: &str) -> Option<String> {
         match self.value(name) {
@@ -201,4 +287,8 @@ impl Given {
             _ => Vec::new(),
         }
     }
+}
+
+fn list_of<'a>(items: impl Iterator<Item = &'a str>) -> SettingValue {
+    SettingValue::List(items.filter(|item| !item.is_empty()).map(|item| SettingValue::Str(item.into())).collect())
 }

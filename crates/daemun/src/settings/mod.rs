@@ -1,35 +1,44 @@
-//! Settings: from Gunicorn's command line, its configuration file and the environment to values ready to run.
+//! Settings: from Gunicorn's or Uvicorn's command line, the configuration file and the environment to values ready to
+//! run.
 //!
 //! Two levels. *As typed*: [`given`] collects what each source says, checked against the types of the table
-//! ([`table`]), and remembers where it stands. *Ready*: [`ready`] resolves it, once, into [`Settings`]: addresses
-//! parsed, users looked up, paths absolute. Nothing of this touches the network or loads the application.
+//! ([`table`]), and remembers where it stands; [`uvicorn`] puts Uvicorn's words into Gunicorn's. *Ready*: [`ready`]
+//! resolves it, once, into [`Settings`]: addresses parsed, users looked up, paths absolute. Nothing of this touches the
+//! network or loads the application.
 
+mod application;
 mod bind;
 mod command_line;
+mod env_file;
 mod environment;
+mod face;
 mod given;
 mod ready;
 mod reference;
 mod shlex;
+mod sources;
 pub mod table;
+mod uvicorn;
 mod value;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use application::{EventLoop, Interface, Lifespan};
 pub use bind::Bind;
 pub use environment::{Applied, apply_environment};
-pub use reference::{help, reference_markdown, version};
+pub use face::Face;
+pub use reference::{help, keywords_python, reference_markdown, version};
+pub use sources::from_command_line;
+
+use http::config::WebSocket;
 
 use crate::error_log::Level;
 use crate::host::SettingValue;
-use command_line::Ask;
-use given::{Given, Origin};
+use given::Given;
 
 const PROGRAM: &str = "daemun";
 const USAGE: &str = "daemun [options] MODULE[:CALLABLE | :factory('arg')]";
-const DEFAULT_CONFIG: &str = "./gunicorn.conf.py";
 
 /// What a command line asks for.
 pub enum Action {
@@ -67,13 +76,23 @@ pub struct Settings {
     pub app: String,
     /// The interface the application speaks.
     pub interface: Interface,
+    /// What is named makes the application: it is called without arguments.
+    pub factory: bool,
+    /// The path the application is mounted under, without a slash at its end; empty = none.
+    pub root_path: String,
+    /// Whether an ASGI application gets lifespan events.
+    pub lifespan: Lifespan,
+    /// The event loop of an ASGI application.
+    pub event_loop: EventLoop,
+    /// A file that configures Python's logging before the application is imported.
+    pub log_config: Option<PathBuf>,
     /// The directory the program was started in.
     pub start_dir: PathBuf,
     /// The directory to serve from; absolute. All other relative paths are resolved against it already.
     pub chdir: PathBuf,
     /// To be put before Python's module path.
     pub pythonpath: Vec<PathBuf>,
-    /// For the application's environment.
+    /// For the application's environment; a later one wins.
     pub raw_env: Vec<(String, String)>,
 
     /// Where to listen.
@@ -124,6 +143,20 @@ pub struct Settings {
     pub tmp_upload_dir: Option<PathBuf>,
     /// Let the kernel copy files to sockets.
     pub sendfile: bool,
+    /// Requests of one worker that the application may have at a time; 0 is no limit.
+    pub limit_concurrency: u32,
+    /// How WebSockets are served.
+    pub websocket: WebSocket,
+    /// Answers have a Server field.
+    pub server_header: bool,
+    /// Answers have a Date field.
+    pub date_header: bool,
+    /// Further fields of every answer.
+    pub headers: Vec<(String, String)>,
+    /// Proxies whose word is taken, as typed; empty is none.
+    pub forwarded_allow_ips: String,
+    /// Fields by which such a proxy says that its client came by TLS, and their values.
+    pub secure_scheme_headers: Vec<(String, String)>,
     /// What is served without Python.
     pub static_files: Vec<StaticFiles>,
 
@@ -131,6 +164,14 @@ pub struct Settings {
     pub reload: bool,
     /// Further files to watch; may hold wildcards.
     pub reload_extra_files: Vec<PathBuf>,
+    /// Directories to watch; absolute.
+    pub reload_dirs: Vec<PathBuf>,
+    /// Wildcards of the files there that count beside `*.py`.
+    pub reload_includes: Vec<String>,
+    /// Wildcards and directories of the files that do not count.
+    pub reload_excludes: Vec<String>,
+    /// Between two looks for changes.
+    pub reload_delay: Duration,
 
     /// Go to the background.
     pub daemon: bool,
@@ -162,15 +203,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// The values as typed.
     given: Given,
-}
-
-/// The interface an application speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// To be found out.
-    Auto,
-    /// PEP 3333.
-    Wsgi,
 }
 
 /// Where a worker's I/O runs beside Python.
@@ -205,6 +237,9 @@ pub enum AccessLogFormat {
 impl Settings {
     /// What kind of worker runs, in Gunicorn's words.
     pub fn worker_class(&self) -> &'static str {
+        if self.interface.is_asgi() {
+            return "asgi";
+        }
         if self.threads > 1 || self.given.text("worker_class").contains("hread") { "gthread" } else { "sync" }
     }
 
@@ -223,49 +258,6 @@ impl Settings {
     pub fn place(&self, name: &str) -> String {
         self.given.place(name)
     }
-}
-
-/// Reads all sources of settings. `args` does not begin with the program's name. `read_config` gets a path, or
-/// `python:MODULE`, and gives the names that it defines.
-pub fn from_command_line(
-    args: &[OsString],
-    env: &dyn Fn(&str) -> Option<String>,
-    read_config: &dyn Fn(&str) -> Result<Vec<(String, SettingValue)>, String>,
-) -> Result<Action, Exit> {
-    let line = command_line::parse(args, "")?;
-    match line.ask {
-        Some(Ask::Help) => return Ok(Action::Print(help())),
-        Some(Ask::Version) => return Ok(Action::Print(version())),
-        None => {}
-    }
-    let arguments = match env("GUNICORN_CMD_ARGS") {
-        None => Vec::new(),
-        Some(text) => {
-            let words = shlex::split(&text).map_err(|why| Exit::new(2, format!("$GUNICORN_CMD_ARGS: {why}"), None))?;
-            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-            command_line::parse(&words, " in $GUNICORN_CMD_ARGS")?.values
-        }
-    };
-    let mut given = Given::default();
-    given.take_environment(env)?;
-    let named = |values: &[(&table::Row, SettingValue)]| {
-        values.iter().find(|(row, _)| row.name == "config").map(|(_, value)| value.clone())
-    };
-    let config = match named(&line.values).or_else(|| named(&arguments)) {
-        Some(SettingValue::Str(source)) => Some(source),
-        _ => std::fs::exists(DEFAULT_CONFIG).unwrap_or(false).then(|| DEFAULT_CONFIG.to_string()),
-    };
-    if let Some(source) = config {
-        given.take_file(&source, read_config)?;
-    }
-    given.take_line(arguments, Origin::Arguments)?;
-    given.take_line(line.values, Origin::CommandLine)?;
-    let settings = ready::resolve(given, line.app)?;
-    Ok(match () {
-        () if settings.given.switch("print_config") => Action::PrintConfig(settings),
-        () if settings.given.switch("check_config") => Action::CheckConfig(settings),
-        () => Action::Run(settings),
-    })
 }
 
 #[cfg(test)]

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use nix::unistd::{Group, User};
 
+use super::application::{
+    called, has_header, headers, interface, log_config, python_path, reload_dirs, root_path, secure_scheme_headers,
+    trusted_proxies, websocket,
+};
 use super::given::Given;
-use super::{AccessLogFormat, Bind, Exit, Front, Interface, Settings, StaticFiles, USAGE};
+use super::{AccessLogFormat, Bind, EventLoop, Exit, Front, Lifespan, Settings, StaticFiles, USAGE, uvicorn};
 use crate::error_log::Level;
 use crate::host::SettingValue;
 use crate::sys::reason;
@@ -16,15 +20,20 @@ use crate::sys::reason;
 const MAX_REQUEST_LINE: usize = 8190;
 const MAX_REQUEST_FIELDS: usize = 32_768;
 
-/// Resolves all settings.
-pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings, Exit> {
-    let app = app.or_else(|| given.optional("wsgi_app")).ok_or_else(|| {
+/// Resolves all settings. `variables` are those of the file `env_file`.
+pub(super) fn resolve(
+    mut given: Given,
+    app: Option<String>,
+    variables: Vec<(String, String)>,
+) -> Result<Settings, Exit> {
+    let app = app.ok_or_else(|| {
         Exit::new(
             1,
             format!("no application module specified\nusage: {USAGE}"),
-            Some("name the module that holds the application, as in `daemun shop.wsgi`".into()),
+            Some("name the module that holds the application, as in `daemun shop.wsgi` or `daemun main:app`".into()),
         )
     })?;
+    uvicorn::translate(&mut given)?;
     let start_dir = std::env::current_dir()
         .map_err(|error| Exit::new(1, format!("cannot tell the current directory: {}", reason(&error)), None))?;
     let chdir = directory(&given, "chdir", &start_dir)?.unwrap_or_else(|| start_dir.clone());
@@ -33,7 +42,8 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
         "-" => target,
         path => chdir.join(path).display().to_string(),
     };
-    check_worker_class(&given)?;
+    let interface = interface(&given)?;
+    let factory = given.switch("factory");
     let limit_request_line = capped(&mut given, "limit_request_line", MAX_REQUEST_LINE);
     let limit_request_fields = match capped(&mut given, "limit_request_fields", MAX_REQUEST_FIELDS) {
         0 => MAX_REQUEST_FIELDS,
@@ -45,10 +55,22 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
         given.warnings.push(format!("{} without an error log file: errors will not be seen", given.place("daemon")));
     }
     Ok(Settings {
-        app,
-        interface: if given.text("interface") == "wsgi" { Interface::Wsgi } else { Interface::Auto },
-        pythonpath: split_commas(&given.text("pythonpath")).map(|path| chdir.join(path)).collect(),
-        raw_env: variables(&given)?,
+        app: if factory { called(app) } else { app },
+        interface,
+        factory,
+        root_path: root_path(&given)?,
+        lifespan: Lifespan::of(&given.text("asgi_lifespan")),
+        event_loop: EventLoop::of(&given.text("asgi_loop")),
+        log_config: log_config(&given, &chdir)?,
+        limit_concurrency: given.int("limit_concurrency") as u32,
+        websocket: websocket(&given),
+        server_header: given.switch("server_header") && !has_header(&given, "server"),
+        date_header: given.switch("date_header") && !has_header(&given, "date"),
+        headers: headers(&given)?,
+        forwarded_allow_ips: trusted_proxies(&mut given),
+        secure_scheme_headers: secure_scheme_headers(&given)?,
+        pythonpath: python_path(&given, &chdir)?,
+        raw_env: variables.into_iter().chain(raw_env(&given)?).collect(),
         bind: addresses(&given, &chdir)?,
         backlog: given.int("backlog") as i32,
         reuse_port: given.switch("reuse_port"),
@@ -83,6 +105,10 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
             .collect::<Result<_, _>>()?,
         reload: given.switch("reload"),
         reload_extra_files: extra_files(&given, &chdir)?,
+        reload_dirs: reload_dirs(&given, &chdir)?,
+        reload_includes: given.list("reload_includes"),
+        reload_excludes: given.list("reload_excludes"),
+        reload_delay: Duration::from_secs_f64(given.float("reload_delay")),
         daemon,
         enable_stdio_inheritance: given.switch("enable_stdio_inheritance"),
         pidfile: path(&given, "pidfile"),
@@ -97,7 +123,10 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
             format => AccessLogFormat::Atoms(format),
         },
         errorlog: log(if errorlog.is_empty() { "-".into() } else { errorlog }),
-        loglevel: given.text("loglevel").parse().unwrap_or(Level::Info),
+        loglevel: match given.text("loglevel").as_str() {
+            "trace" => Level::Debug,
+            level => level.parse().unwrap_or(Level::Info),
+        },
         warnings: std::mem::take(&mut given.warnings),
         start_dir,
         chdir,
@@ -105,7 +134,8 @@ pub(super) fn resolve(mut given: Given, app: Option<String>) -> Result<Settings,
     })
 }
 
-fn refuse(given: &Given, name: &str, why: impl std::fmt::Display, hint: Option<&str>) -> Exit {
+/// An error at a setting's place.
+pub(super) fn refuse(given: &Given, name: &str, why: impl std::fmt::Display, hint: Option<&str>) -> Exit {
     Exit::new(1, format!("{}: {why}", given.place(name)), hint.map(String::from))
 }
 
@@ -125,7 +155,7 @@ fn size(given: &Given, name: &str) -> Result<u64, Exit> {
     })
 }
 
-fn split_commas(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn split_commas(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
@@ -139,7 +169,7 @@ fn capped(given: &mut Given, name: &str, most: usize) -> usize {
 }
 
 /// An existing directory that can be entered.
-fn directory(given: &Given, name: &str, base: &Path) -> Result<Option<PathBuf>, Exit> {
+pub(super) fn directory(given: &Given, name: &str, base: &Path) -> Result<Option<PathBuf>, Exit> {
     let Some(path) = given.optional(name) else { return Ok(None) };
     let absolute = base.join(&path);
     match std::fs::metadata(&absolute) {
@@ -165,29 +195,7 @@ fn addresses(given: &Given, base: &Path) -> Result<Vec<Bind>, Exit> {
     Ok(all)
 }
 
-/// Accepts the classes whose behaviour this server has; for the others says what to do.
-fn check_worker_class(given: &Given) -> Result<(), Exit> {
-    let SettingValue::Str(class) = given.value("worker_class") else {
-        return Err(refuse(given, "worker_class", "worker classes of one's own are not supported", None));
-    };
-    let last = class.rsplit('.').next().unwrap_or_default();
-    let lower = class.to_ascii_lowercase();
-    let hint = match last {
-        "sync" | "SyncWorker" | "gthread" | "ThreadWorker" | "" => return Ok(()),
-        _ if ["gevent", "eventlet", "tornado", "meinheld", "greenlet"].iter().any(|name| lower.contains(name)) => (
-            format!("the worker class `{class}` is not supported"),
-            "use `gthread` and `--threads N` for N requests at a time in each worker",
-        ),
-        _ if lower.contains("uvicorn") || lower.contains("asgi") || lower.contains("aiohttp") => (
-            format!("ASGI is not supported yet, so there is no worker class `{class}`"),
-            "only WSGI applications run: leave the worker class out",
-        ),
-        _ => (format!("there is no worker class `{class}`"), "use `sync` or `gthread`"),
-    };
-    Err(refuse(given, "worker_class", hint.0, Some(hint.1)))
-}
-
-fn variables(given: &Given) -> Result<Vec<(String, String)>, Exit> {
+fn raw_env(given: &Given) -> Result<Vec<(String, String)>, Exit> {
     let read = |text: &String| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
         _ => Err(refuse(given, "raw_env", format!("`{text}` is not of the form NAME=VALUE"), None)),

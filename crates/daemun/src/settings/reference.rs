@@ -1,4 +1,5 @@
-//! Texts made from the table: `--help`, `--print-config`, and the reference page of the settings.
+//! Texts made from the table: `--help`, `--print-config`, the reference page of the settings, and the keywords of
+//! `daemun.run`.
 
 use std::fmt::Write as _;
 
@@ -17,10 +18,11 @@ pub fn help() -> String {
     let mut out = format!(
         "usage: {USAGE}\n\n\
          Serves a Python application over HTTP. MODULE is imported from the current directory; CALLABLE is\n\
-         `application` if not given.\n\n  -h, --help\n        show this help\n  -v, --version\n        show the version\n"
+         `application` if not given. The options of Gunicorn and of Uvicorn are understood; `daemun uvicorn ...` has\n\
+         Uvicorn's defaults, too.\n\n  -h, --help\n        show this help\n  -v, --version\n        show the version\n"
     );
     for section in table::SECTIONS {
-        let mut rows = section.rows.iter().filter(|row| !row.flags.is_empty()).peekable();
+        let mut rows = section.rows.iter().filter(|row| row.has_option()).peekable();
         if rows.peek().is_none() {
             continue;
         }
@@ -50,7 +52,7 @@ pub fn help() -> String {
 fn options(row: &Row) -> String {
     let value = if row.meta.is_empty() { String::new() } else { format!(" {}", row.meta) };
     let short = row.short.map(|short| format!("-{short}"));
-    let all = short.iter().map(String::as_str).chain(row.flags.iter().copied());
+    let all = short.into_iter().chain(row.options().map(String::from));
     all.map(|option| format!("{option}{value}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -86,18 +88,43 @@ pub fn reference_markdown() -> String {
     let mut out = String::from(
         "# Settings\n\n\
          Made from the table in `crates/daemun/src/settings/table/`; `make docs` writes it anew.\n\n\
-         Every setting can stand in the configuration file (`gunicorn.conf.py`) under its name; most are options of\n\
-         the command line, too. A later source wins over an earlier one: defaults, environment (`PORT`,\n\
-         `WEB_CONCURRENCY`, `SENDFILE`), configuration file, `GUNICORN_CMD_ARGS`, command line.\n",
+         Settings stand in the configuration file (`gunicorn.conf.py`) under their names, unless it says otherwise\n\
+         here; most are options of the command line, too. A later source wins over an earlier one: defaults, environment (`PORT`,\n\
+         `WEB_CONCURRENCY`, `FORWARDED_ALLOW_IPS`, `SENDFILE`), Uvicorn's variables, configuration file,\n\
+         `GUNICORN_CMD_ARGS`, command line.\n\n\
+         Options may be cut short while they stay unambiguous; those that only Uvicorn has make no other one ambiguous.\n\n\
+         ## Gunicorn's place, or Uvicorn's\n\n\
+         The options of both are understood, whatever the program is called. `daemun gunicorn ...` and\n\
+         `daemun uvicorn ...`, or a link to the program that is named `gunicorn` or `uvicorn`, say whose place it takes:\n\n\
+         - As `uvicorn` it logs requests to standard output and keeps idle connections for 5 seconds if nobody says\n  \
+           anything. `gunicorn.conf.py` is read only when `--config` names it, and `GUNICORN_CMD_ARGS`, `PORT` and\n  \
+           `SENDFILE` do not count. What stays Gunicorn's: a worker that ends has `graceful_timeout`, 30 seconds, for\n  \
+           its requests.\n\
+         - As `gunicorn` the variables `UVICORN_...` do not count.\n\n\
+         An application that is named like one of them is written with a colon, `uvicorn:app`. The application may also\n\
+         stand in `UVICORN_APP`.\n\n\
+         ## From Python\n\n\
+         `daemun.run(app, port=8000, workers=4)` serves an application, or the one of that name, until the server is told\n\
+         to end; SystemExit is raised if it cannot start. It takes the settings by their names or by Uvicorn's, with the\n\
+         defaults of `uvicorn`; of the environment only `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` count. It is to be\n\
+         called from the main thread, before others are started, because the workers are forked from it; and under\n\
+         `if __name__ == \"__main__\":`, because they import the application. With `reload=True` the server runs in an\n\
+         interpreter of its own.\n",
     );
     for section in table::SECTIONS {
         let _ = write!(out, "\n## {}\n", section.title);
         for row in section.rows {
             let _ = write!(out, "\n### `{}`\n\n", row.name);
-            if row.flags.is_empty() {
-                out.push_str("Configuration file only. ");
-            } else {
+            if row.has_option() {
                 let _ = write!(out, "`{}`. ", options(row).replace(", ", "`, `"));
+            } else {
+                out.push_str("Configuration file only. ");
+            }
+            if let Some(variable) = row.variable() {
+                let _ = write!(out, "Variable: `{variable}`. ");
+            }
+            if !row.in_file {
+                out.push_str("Not in the configuration file. ");
             }
             let _ = write!(out, "Takes {}. Default: `{}`.\n\n{}\n", takes(row), python(&row.default.value()), row.doc);
             match row.support {
@@ -116,12 +143,39 @@ pub fn reference_markdown() -> String {
     out
 }
 
+/// The keywords of `daemun.run`, as a module of Python. Not among them: what asks for no server.
+pub fn keywords_python() -> String {
+    let mut names: Vec<&str> = table::rows()
+        .filter(|row| !["wsgi_app", "check_config", "print_config"].contains(&row.name))
+        .flat_map(|row| [row.name, row.keyword])
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut out = String::from(
+        "\"\"\"What `daemun.run` takes, by Gunicorn's, Uvicorn's and Daemun's names. Made from the table in\n\
+         `crates/daemun/src/settings/table/`; `make docs` writes it anew.\"\"\"\n\nKEYWORDS = frozenset(\n    (\n",
+    );
+    for name in names {
+        let _ = writeln!(out, "        \"{name}\",");
+    }
+    out.push_str("    )\n)\n");
+    out
+}
+
 /// What values a setting takes, in words.
 fn takes(row: &Row) -> String {
     match row.kind {
-        Kind::Switch if row.flags.is_empty() => "`True` or `False`".into(),
+        Kind::Switch if !row.has_option() => "`True` or `False`".into(),
+        Kind::Switch if !row.in_file => "no value".into(),
+        Kind::YesNo if row.in_file => {
+            "no value, the second option says no; in the configuration file `True` or `False`".into()
+        }
+        Kind::List if !row.in_file => "text, and may stand several times".into(),
         Kind::Switch => "no value; in the configuration file `True` or `False`".into(),
         Kind::Off => "no value, and says no; in the configuration file `True` or `False`".into(),
+        Kind::YesNo => "no value; the second option says no".into(),
+        Kind::Seconds(_) => "a number of seconds, with a fraction or without".into(),
         Kind::Int(low, i64::MAX) => format!("a whole number from {low}"),
         Kind::Int(low, high) => format!("a whole number from {low} to {high}"),
         Kind::Mode => "a number, octal if it begins with 0".into(),
@@ -147,9 +201,10 @@ mod tests {
     fn the_help_shows_every_option_once() {
         let help = help();
         for row in table::rows() {
-            for flag in row.flags {
+            for flag in row.options() {
                 let shown = help.matches(&format!("{flag} {}", row.meta)).count()
-                    + if row.meta.is_empty() { help.matches(&format!("{flag}\n")).count() } else { 0 };
+                    + if row.meta.is_empty() { help.matches(&format!("{flag}\n")).count() } else { 0 }
+                    + help.matches(&format!("{flag}, --no-")).count();
                 assert!(shown >= 1, "{flag}");
             }
         }

@@ -1,14 +1,17 @@
 //! The settings as a whole: from a command line to values ready to run.
 
+use std::ffi::OsString;
+
 use super::*;
 use crate::host::SettingValue as Value;
 
 /// A command line with its surroundings.
 #[derive(Default)]
-struct Line {
-    args: &'static str,
-    env: &'static [(&'static str, &'static str)],
-    file: Vec<(&'static str, Value)>,
+pub(super) struct Line {
+    pub args: &'static str,
+    pub env: &'static [(&'static str, &'static str)],
+    pub file: Vec<(&'static str, Value)>,
+    pub face: Option<Face>,
 }
 
 impl Line {
@@ -16,11 +19,11 @@ impl Line {
         let args: Vec<OsString> = shlex::split(self.args).unwrap().into_iter().map(OsString::from).collect();
         let env = |name: &str| self.env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_string());
         let file = |_: &str| Ok(self.file.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect());
-        from_command_line(&args, &env, &file)
+        from_command_line(self.face.unwrap_or(Face::Daemun), &args, &env, &file)
     }
 
     #[track_caller]
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         match self.read() {
             Ok(Action::Run(settings)) => settings,
             Ok(_) => panic!("it does not run"),
@@ -29,7 +32,7 @@ impl Line {
     }
 
     #[track_caller]
-    fn refused(&self) -> (i32, String) {
+    pub fn refused(&self) -> (i32, String) {
         match self.read() {
             Ok(_) => panic!("it is accepted"),
             Err(exit) => (exit.code, exit.message),
@@ -37,21 +40,21 @@ impl Line {
     }
 }
 
-fn line(args: &'static str) -> Line {
+pub(super) fn line(args: &'static str) -> Line {
     Line { args, ..Line::default() }
 }
 
 /// The line reads a configuration file with these contents (its name only has to exist).
-fn file(contents: &[(&'static str, Value)]) -> Line {
+pub(super) fn file(contents: &[(&'static str, Value)]) -> Line {
     Line { args: "-c Cargo.toml app", file: contents.to_vec(), ..Line::default() }
 }
 
-fn str(text: &str) -> Value {
+pub(super) fn str(text: &str) -> Value {
     Value::Str(text.into())
 }
 
 #[track_caller]
-fn refused(args: &'static str, code: i32, message: &str) {
+pub(super) fn refused(args: &'static str, code: i32, message: &str) {
     assert_eq!(line(args).refused(), (code, message.to_string()), "{args}");
 }
 
@@ -74,7 +77,7 @@ fn a_bare_line_has_gunicorns_defaults() {
 #[test]
 fn a_later_source_wins() {
     let env: &[_] = &[("WEB_CONCURRENCY", "2"), ("PORT", "81"), ("SENDFILE", "no")];
-    let mut line = Line { args: "app", env, file: vec![] };
+    let mut line = Line { args: "app", env, ..Line::default() };
     let settings = line.settings();
     assert_eq!((settings.workers, settings.bind[0].to_string()), (2, "0.0.0.0:81".into()));
     assert_eq!((settings.sendfile, settings.place("workers").as_str()), (false, "`$WEB_CONCURRENCY`"));
@@ -111,7 +114,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
         1,
         "daemun: no application module specified\n\
          usage: daemun [options] MODULE[:CALLABLE | :factory('arg')]\n\
-         hint: name the module that holds the application, as in `daemun shop.wsgi`",
+         hint: name the module that holds the application, as in `daemun shop.wsgi` or `daemun main:app`",
     );
     refused("app -w x", 1, "daemun: `--workers`: must be a whole number, not `x`");
     refused("app -w 0", 1, "daemun: `--workers`: must be at least 1, not 0");
@@ -140,9 +143,9 @@ fn what_does_not_fit_is_refused_with_its_place() {
         1,
         "daemun: cannot read the configuration file `nowhere.py`: no such file or directory",
     );
-    let port = Line { args: "app", env: &[("PORT", "http")], file: vec![] };
+    let port = Line { args: "app", env: &[("PORT", "http")], ..Line::default() };
     assert_eq!(port.refused(), (1, "daemun: `$PORT`: `http` is not a port number (0 to 65535)".into()));
-    let quote = Line { args: "app", env: &[("GUNICORN_CMD_ARGS", "'")], file: vec![] };
+    let quote = Line { args: "app", env: &[("GUNICORN_CMD_ARGS", "'")], ..Line::default() };
     assert_eq!(quote.refused(), (2, "daemun: $GUNICORN_CMD_ARGS: a quote is not closed".into()));
 }
 
@@ -158,12 +161,16 @@ fn worker_classes_without_a_counterpart_say_what_to_use() {
          hint: use `gthread` and `--threads N` for N requests at a time in each worker",
     );
     refused(
-        "app -k uvicorn.workers.UvicornWorker",
+        "app -k shop.workers.OurUvicornWorker",
         1,
-        "daemun: `--worker-class`: ASGI is not supported yet, so there is no worker class \
-         `uvicorn.workers.UvicornWorker`\nhint: only WSGI applications run: leave the worker class out",
+        "daemun: `--worker-class`: the worker class `shop.workers.OurUvicornWorker` is not supported\n\
+         hint: use `asgi`; what a class of one's own sets are options here, as `--lifespan` and `--asgi-loop`",
     );
-    refused("app -k x", 1, "daemun: `--worker-class`: there is no worker class `x`\nhint: use `sync` or `gthread`");
+    refused(
+        "app -k x",
+        1,
+        "daemun: `--worker-class`: there is no worker class `x`\nhint: use `sync`, `gthread` or `asgi`",
+    );
 }
 
 #[test]
@@ -199,7 +206,7 @@ fn in_the_file_what_is_to_come_is_a_warning_unless_security_hangs_on_it() {
             "`worker` in Cargo.toml is no setting and is ignored: did you mean `workers`?",
         ]
     );
-    for (name, value) in [("certfile", str("c.pem")), ("forwarded_allow_ips", str("*")), ("cert_reqs", Value::Int(2))] {
+    for (name, value) in [("certfile", str("c.pem")), ("proxy_allow_ips", str("*")), ("cert_reqs", Value::Int(2))] {
         let (code, message) = file(&[(name, value)]).refused();
         assert_eq!(code, 1);
         assert!(message.starts_with(&format!("daemun: `{name}` in Cargo.toml is not supported yet")), "{message}");
@@ -252,7 +259,8 @@ fn what_only_prints_does_not_need_an_application() {
 #[test]
 fn an_error_in_the_file_is_shown_whole() {
     let args: Vec<OsString> = ["-c", "Cargo.toml", "app"].map(OsString::from).to_vec();
-    let exit = from_command_line(&args, &|_| None, &|_| Err("Traceback:\n  NameError\n".into())).err().unwrap();
+    let exit =
+        from_command_line(Face::Daemun, &args, &|_| None, &|_| Err("Traceback:\n  NameError\n".into())).err().unwrap();
     let message = "daemun: cannot load the configuration file `Cargo.toml`\nTraceback:\n  NameError";
     assert_eq!((exit.code, exit.message.as_str()), (1, message));
 }

@@ -8,12 +8,17 @@ impl Row {
     /// Checks a value and brings it into the normal form of the setting's type. The error completes a sentence that
     /// begins with where the value stands.
     pub fn check(&self, value: &SettingValue) -> Result<SettingValue, String> {
-        use SettingValue::{Dict, Int, List, None, Str};
+        use SettingValue::{Dict, Float, Int, List, None, Str};
         if *value == None {
             return Ok(self.default.value());
         }
         match self.kind {
-            Kind::Switch | Kind::Off => boolean(value).map(SettingValue::Bool),
+            Kind::Switch | Kind::Off | Kind::YesNo => boolean(value).map(SettingValue::Bool),
+            Kind::Seconds(most) => match fraction(value)? {
+                number if number < 0.0 => Err(format!("must not be negative, not {}", show(value))),
+                number if number > most as f64 => Err(format!("must be at most {most}, not {}", show(value))),
+                number => Ok(Float(number)),
+            },
             Kind::Int(low, high) => {
                 let number = integer(value)?;
                 if number < low {
@@ -68,8 +73,8 @@ fn boolean(value: &SettingValue) -> Result<bool, String> {
     match value {
         SettingValue::Bool(value) => Ok(*value),
         SettingValue::Str(text) => match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "on" | "yes" => Ok(true),
-            "false" | "off" | "no" => Ok(false),
+            "true" | "on" | "yes" | "1" | "t" | "y" => Ok(true),
+            "false" | "off" | "no" | "0" | "f" | "n" => Ok(false),
             _ => Err(format!("must be True or False, not `{text}`")),
         },
         other => Err(format!("must be True or False, not {}", show(other))),
@@ -85,6 +90,16 @@ fn integer(value: &SettingValue) -> Result<i64, String> {
         }
         other => Err(format!("must be a whole number, not {}", show(other))),
     }
+}
+
+fn fraction(value: &SettingValue) -> Result<f64, String> {
+    let number = match value {
+        SettingValue::Float(number) => Some(*number),
+        SettingValue::Int(number) => Some(*number as f64),
+        SettingValue::Str(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("must be a number, not {}", show(value)))
 }
 
 /// Reads a number as Python writes it, and also C's octal numbers: `12`, `1_000`, `0x1f`, `0o22`, `022`.
@@ -215,6 +230,13 @@ mod tests {
         assert_eq!(check("workers", SettingValue::Int(0)), Err("must be at least 1, not 0".into()));
         assert_eq!(check("timeout", SettingValue::Float(1.5)), Err("must be a whole number, not `1.5`".into()));
         assert_eq!(check("front", str("both")), Err("must be auto, inline or thread, not `both`".into()));
+        assert_eq!(check("ws_ping_interval", str("x")), Err("must be a number, not `x`".into()));
+        assert_eq!(check("ws_ping_interval", str("nan")), Err("must be a number, not `nan`".into()));
+        assert_eq!(check("ws_ping_interval", str("-1")), Err("must not be negative, not `-1`".into()));
+        assert_eq!(
+            check("ws_ping_interval", SettingValue::Int(90_000)),
+            Err("must be at most 86400, not `90000`".into())
+        );
         assert_eq!(check("reload", str("maybe")), Err("must be True or False, not `maybe`".into()));
         assert_eq!(check("bind", SettingValue::Int(80)), Err("must be text or a list of texts, not `80`".into()));
     }
@@ -224,6 +246,9 @@ mod tests {
         assert_eq!(check("bind", str(":80")), Ok(SettingValue::List(vec![str(":80")])));
         assert_eq!(check("workers", SettingValue::None), Ok(SettingValue::Int(1)));
         assert_eq!(check("request_buffering", SettingValue::Bool(false)), Ok(str("off")));
+        assert_eq!(check("ws_ping_interval", str("1.5")), Ok(SettingValue::Float(1.5)));
+        assert_eq!(check("ws_ping_timeout", SettingValue::Int(3)), Ok(SettingValue::Float(3.0)));
+        assert_eq!(check("reload", str("1")), Ok(SettingValue::Bool(true)));
         assert_eq!(check("umask", str("022")), Ok(SettingValue::Int(18)));
         assert_eq!(
             check("static_files", SettingValue::Dict(vec![("/s".into(), str("d"))])),

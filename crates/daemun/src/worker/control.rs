@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::engine::Engine;
@@ -36,31 +37,61 @@ pub struct Control {
     readable: pipe::Receiver,
     signals: SignalQueue,
     graceful_timeout: Duration,
-    master: i32,
+    parent: i32,
     /// When draining is given up.
     limit: Option<Instant>,
-    /// The pipe to the master, until it has been told that this worker drains.
-    told: Option<File>,
+    told: Option<Master>,
+}
+
+/// The pipe to the master.
+#[derive(Clone)]
+pub struct Master(Arc<Mutex<State>>);
+
+struct State {
+    pipe: File,
+    ready: bool,
+}
+
+impl Master {
+    pub fn new(pipe: OwnedFd) -> Master {
+        Master(Arc::new(Mutex::new(State { pipe: pipe.into(), ready: false })))
+    }
+
+    /// The worker serves; `false`: the master is gone.
+    pub fn tell_ready(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ready = true;
+        state.pipe.write_all(&[master::READY]).is_ok()
+    }
+
+    /// The worker drains by itself: it is replaced before it is gone.
+    fn tell_draining(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.ready {
+            let _ = state.pipe.write_all(&[master::DRAINING]);
+        }
+    }
 }
 
 impl Control {
     /// Inside the runtime.
-    pub fn new(engine: Arc<Engine>, signals: SignalQueue, settings: &Settings, master: i32) -> io::Result<Control> {
+    pub fn new(
+        engine: Arc<Engine>,
+        signals: SignalQueue,
+        settings: &Settings,
+        parent: i32,
+        master: Master,
+    ) -> io::Result<Control> {
         let readable = pipe::Receiver::from_owned_fd(signals.fd().try_clone_to_owned()?)?;
         Ok(Control {
             engine,
             readable,
             signals,
             graceful_timeout: settings.graceful_timeout,
-            master,
+            parent,
             limit: None,
-            told: None,
+            told: Some(master),
         })
-    }
-
-    /// Lets the master know at once when the worker drains by itself, so that it is replaced before it is gone.
-    pub fn tell_when_draining(&mut self, master: File) {
-        self.told = Some(master);
     }
 
     /// Drives the worker's life. `until_front`: returns when the engine wants another thread to drive the runtime.
@@ -74,8 +105,8 @@ impl Control {
             }
             if self.engine.is_draining() && self.limit.is_none() {
                 self.limit = Some(Instant::now() + self.graceful_timeout);
-                if let Some(mut master) = self.told.take() {
-                    let _ = master.write_all(&[master::DRAINING]);
+                if let Some(master) = self.told.take() {
+                    master.tell_draining();
                 }
             }
             let wake = Instant::now() + PARENT;
@@ -91,7 +122,7 @@ impl Control {
                 }
                 () = self.engine.changed() => {}
                 () = tokio::time::sleep_until(wake) => {
-                    if std::os::unix::process::parent_id() as i32 != self.master {
+                    if std::os::unix::process::parent_id() as i32 != self.parent {
                         self.engine.log.info(format_args!("Parent changed, shutting down"));
                         self.engine.drain();
                     }

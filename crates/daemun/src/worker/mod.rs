@@ -1,18 +1,20 @@
 //! What a worker process does, from the fork to its end.
 //!
 //! Its main thread is the application's thread. *Inline* it also drives the runtime; once the engine asks for a front,
-//! a second thread drives that same runtime and the main thread serves the job queue.
+//! a second thread drives that same runtime. `blocking` is how applications that are called get their calls, `evented`
+//! how those that an event loop drives get their loop; `control` is the worker's life while it serves.
 
+mod blocking;
 mod control;
+mod evented;
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::app::App;
+use http::app::{App, Evented};
 use http::config::Config;
-use http::conn::{self, accept};
+use http::conn::accept;
 use http::engine::{self, Engine, Parts};
 use http::exchange::Local;
 use http::log::{AccessLog, Format};
@@ -21,10 +23,10 @@ use http::slots::{MAX_THREADS, State};
 use crate::error_log::{ErrorLog, Level};
 use crate::face;
 use crate::host::{AppOptions, Host, LoadError};
-use crate::master::{Address, Listener, READY, WorkerContext};
-use crate::settings::{Front, Settings};
+use crate::master::{Address, Listener, WorkerContext};
+use crate::settings::{EventLoop, Front, Settings};
 use crate::sys::signals::{self, Signal, SignalQueue};
-use control::{Control, Why};
+use control::{Control, Master};
 
 /// Runs a worker to its end; gives its exit code.
 pub fn run(context: WorkerContext, host: &'static dyn Host) -> i32 {
@@ -68,8 +70,17 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     };
     let (apps, broken) = load(&config, &settings, &options, host, &log)?;
 
+    let event_loop = apps.iter().find_map(|app| match app {
+        App::Evented(app) => Some(app.clone()),
+        App::Blocking(_) => None,
+    });
+    if event_loop.is_some() && threads > 1 {
+        log.warning(format_args!("ASGI applications run on one thread: --threads {threads} means nothing here"));
+    }
     let front = match settings.front {
-        _ if threads > 1 || !settings.request_buffering => engine::Front::Thread,
+        _ if event_loop.is_none() && (threads > 1 || !settings.request_buffering) => engine::Front::Thread,
+        // A loop that waits with means of its own.
+        _ if event_loop.is_some() && settings.event_loop == EventLoop::Uvloop => engine::Front::Thread,
         Front::Auto => engine::Front::Auto,
         Front::Inline => engine::Front::Inline,
         Front::Thread => engine::Front::Thread,
@@ -77,7 +88,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let runtime = Arc::new(http::runtime::build().map_err(|error| failed("start the runtime", error))?);
     let engine = Engine::new(Parts {
         config: Arc::new(config),
-        apps: apps.clone(),
+        apps,
         slots,
         index: slot,
         log: log.clone(),
@@ -85,12 +96,17 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
         front,
         max_requests: jittered(&settings),
         told_to_drain: signals::terminating(),
-    });
-    let mut control = {
+    })
+    .map_err(|error| failed("start the engine", error))?;
+    let master = Master::new(ready);
+    let (control, listeners) = {
         let _inside = runtime.enter();
         let listeners = listeners.into_iter().map(listen).collect::<io::Result<Vec<_>>>();
-        conn::start(&engine, listeners.map_err(|error| failed("listen", error))?);
-        Control::new(engine.clone(), queue, &settings, master_pid).map_err(|error| failed("receive signals", error))?
+        let control = Control::new(engine.clone(), queue, &settings, master_pid, master.clone());
+        (
+            control.map_err(|error| failed("receive signals", error))?,
+            listeners.map_err(|error| failed("listen", error))?,
+        )
     };
     if settings.reload {
         let (log, pid) = (log.clone(), std::process::id() as i32);
@@ -100,33 +116,46 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
         };
         host.watch(&settings, broken, Box::new(changed));
     }
-    engine.slot().threads.store(threads as u32, Relaxed);
-    engine.slot().set_state(State::Ready);
-    let mut master = File::from(ready);
-    if master.write_all(&[READY]).is_err() {
-        return Ok(0); // the master is gone
-    }
-    control.tell_when_draining(master);
-
-    for app in &apps {
-        app.enter_thread();
-    }
-    let why = if engine.is_fronted() { Why::Front } else { runtime.block_on(control.run(true)) };
-    let code = match why {
-        Why::Ended => 0,
-        Why::Front => {
-            http::transport::batch::release();
-            serve_jobs(&engine, &runtime, control, &apps, threads, host)
-        }
+    let worker = Worker { engine: engine.clone(), runtime, control, master, listeners };
+    let code = match event_loop {
+        None => blocking::run(worker, threads, host),
+        Some(app) => worker.run_loop(&app)?,
     };
-    for app in &apps {
-        app.leave_thread();
-    }
     if let Some(access) = &engine.access {
         access.flush();
     }
     host.worker_ending();
     Ok(code)
+}
+
+/// A worker that is ready to serve.
+struct Worker {
+    engine: Arc<Engine>,
+    runtime: Arc<http::runtime::Runtime>,
+    control: Control,
+    master: Master,
+    listeners: Vec<(accept::Listener, Arc<Local>)>,
+}
+
+impl Worker {
+    fn run_loop(self, app: &Arc<dyn Evented>) -> Result<i32, LoadError> {
+        evented::run(self, app).map_err(|message| LoadError { code: BOOT_FAILED, message })
+    }
+}
+
+/// Accepts from now on, and lets the master know; `false`: the master is gone.
+fn begin_to_serve(
+    engine: &Arc<Engine>,
+    runtime: &http::runtime::Runtime,
+    listeners: Vec<(accept::Listener, Arc<Local>)>,
+    threads: usize,
+    master: &Master,
+) -> bool {
+    let _inside = runtime.enter();
+    http::conn::start(engine, listeners);
+    engine.slot().threads.store(threads as u32, Relaxed);
+    engine.slot().set_state(State::Ready);
+    master.tell_ready()
 }
 
 /// The application, or with `--reload` one that tells why it cannot be loaded (`true`).
@@ -136,7 +165,7 @@ fn load(
     options: &AppOptions,
     host: &dyn Host,
     log: &ErrorLog,
-) -> Result<(Vec<Arc<dyn App>>, bool), LoadError> {
+) -> Result<(Vec<App>, bool), LoadError> {
     let mut apps = Vec::new();
     let mut broken = false;
     for spec in &config.apps {
@@ -150,57 +179,6 @@ fn load(
         });
     }
     Ok((apps, broken))
-}
-
-/// Fronted: another thread drives the runtime, this one and `threads - 1` more call the application.
-fn serve_jobs(
-    engine: &Arc<Engine>,
-    runtime: &Arc<tokio::runtime::Runtime>,
-    mut control: Control,
-    apps: &[Arc<dyn App>],
-    threads: usize,
-    host: &'static dyn Host,
-) -> i32 {
-    let front = {
-        let (runtime, engine) = (runtime.clone(), engine.clone());
-        std::thread::Builder::new().name("front".into()).spawn(move || {
-            let cut = runtime.block_on(control.run(false));
-            engine.jobs.close();
-            (control, cut)
-        })
-    };
-    let front = match front {
-        Ok(front) => front,
-        Err(error) => {
-            engine.log.error(format_args!("cannot start a thread: {error}"));
-            return 1;
-        }
-    };
-    let others: Vec<_> = (1..threads)
-        .filter_map(|thread| {
-            let (engine, apps) = (engine.clone(), apps.to_vec());
-            let body = move || {
-                host.as_thread(&mut || {
-                    apps.iter().for_each(|app| app.enter_thread());
-                    engine.jobs.run(thread);
-                    apps.iter().for_each(|app| app.leave_thread());
-                });
-            };
-            std::thread::Builder::new().name(format!("python-{thread}")).spawn(body).ok()
-        })
-        .collect();
-    if others.len() + 1 < threads {
-        engine.log.error(format_args!("could start only {} of {threads} threads", others.len() + 1));
-        engine.slot().threads.store(others.len() as u32 + 1, Relaxed);
-    }
-    engine.jobs.run(0);
-    for thread in others {
-        let _ = thread.join();
-    }
-    match front.join() {
-        Ok(_) => 0,
-        Err(_) => 1,
-    }
 }
 
 /// A listener for the runtime, and what the environ says of it.

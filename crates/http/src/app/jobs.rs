@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{App, Channel, Continuation, Output, Severity};
+use super::{Blocking, Channel, Continuation, Output, Severity};
 use crate::exchange::{Request, ResponseHead};
 use crate::slots::Slot;
 use crate::sys::time;
 
 /// A request for an application.
 pub struct Job {
-    pub app: Arc<dyn App>,
+    pub app: Arc<dyn Blocking>,
     pub request: Box<Request>,
     pub channel: Arc<Channel>,
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Event};
 use crate::exchange::{Chunk, ResponseHead};
+use crate::log::error::Level;
 use crate::sys;
 use crate::transport::sender::Sender;
 
@@ -20,6 +21,17 @@ pub enum Severity {
     Info,
     Warning,
     Error,
+}
+
+impl From<Severity> for Level {
+    fn from(severity: Severity) -> Level {
+        match severity {
+            Severity::Debug => Level::Debug,
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warning,
+            Severity::Error => Level::Error,
+        }
+    }
 }
 
 /// A call that took longer is slow.

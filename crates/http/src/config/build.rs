@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use conf::{Diagnostic, Directive};
+use conf::{At, Diagnostic, Directive};
 
 use super::table::{self, Action, Context, text, wrong};
 use super::{AccessLogSpec, Config, Handler, Location, Settings};
+use crate::features::forwarded::Forwarded;
 use crate::handlers::files::Files;
 use crate::log::Format;
 
@@ -70,13 +71,24 @@ impl Config {
                 builder.http(it, &main);
             }
         }
+        let forwarded = Forwarded::new(&builder.server.settings).unwrap_or_else(|message| {
+            let at = builder.forwarded_at.take().unwrap_or(At::Default);
+            builder.problems.push(Diagnostic { at, message, hint: None });
+            None
+        });
         if !builder.problems.is_empty() {
             return Err(builder.problems);
         }
         let mut locations = builder.locations;
         locations.sort_by_key(|location| std::cmp::Reverse(location.prefix.len()));
         let server = builder.server;
-        Ok(Config { settings: Arc::new(server.settings), locations, apps: builder.apps, access_log: server.access_log })
+        Ok(Config {
+            settings: Arc::new(server.settings),
+            forwarded,
+            locations,
+            apps: builder.apps,
+            access_log: server.access_log,
+        })
     }
 }
 
@@ -86,6 +98,8 @@ struct Builder {
     apps: Vec<String>,
     locations: Vec<Location>,
     server: Block,
+    /// Where `forwarded_allow_ips` stands.
+    forwarded_at: Option<At>,
 }
 
 impl Builder {
@@ -120,6 +134,9 @@ impl Builder {
     fn own<'a>(&mut self, it: &'a Directive, context: Context, block: &mut Block) -> Vec<&'a Directive> {
         let mut inner = Vec::new();
         for child in it.block.iter().flatten() {
+            if child.name.text == "forwarded_allow_ips" {
+                self.forwarded_at = Some(child.name.at.clone());
+            }
             match self.row(child, Some(context)) {
                 Some(Action::Set(set)) => {
                     if let Err(problem) = set(block, child) {

@@ -8,13 +8,15 @@ pub mod table;
 
 use std::sync::Arc;
 
-pub use settings::Settings;
+pub use settings::{Settings, WebSocket};
 
+use crate::features::forwarded::Forwarded;
 use crate::handlers::files::Files;
 
 /// A server, ready to run.
 pub struct Config {
     pub settings: Arc<Settings>,
+    pub forwarded: Option<Forwarded>,
     /// Longest prefix first.
     pub locations: Vec<Location>,
     /// Specifications of the applications, in the order of `Handler::App`.

@@ -29,6 +29,51 @@ pub struct Settings {
     /// Connections of one worker.
     pub worker_connections: u32,
     pub sendfile: bool,
+    /// Answers have a Server field.
+    pub server_header: bool,
+    /// Answers have a Date field.
+    pub date_header: bool,
+    /// Further fields of every answer: encoded lines, each ended by CRLF.
+    pub headers: Vec<u8>,
+    /// Requests of one worker that may be in the application's hands at a time; more are answered 503. 0 = no limit.
+    pub limit_concurrency: u32,
+    pub websocket: WebSocket,
+    /// The path that the application is mounted under, without a slash at its end; empty = none.
+    pub root_path: String,
+    /// Proxies whose word is taken for a client's address and scheme, as typed; empty = none.
+    pub forwarded_allow_ips: String,
+    /// Names and values of fields by which such a proxy says that its client came by TLS.
+    pub secure_scheme_headers: Vec<(String, String)>,
+}
+
+/// How WebSockets are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Else a handshake is an ordinary request.
+    pub enabled: bool,
+    /// The longest message taken from a client, in bytes.
+    pub max_size: usize,
+    /// Messages that wait for the application; then the client is read no further.
+    pub max_queue: usize,
+    /// Between two pings, in ms; 0 = none.
+    pub ping_interval: u64,
+    /// From a ping to its pong, in ms; 0 = no limit.
+    pub ping_timeout: u64,
+    /// Offer compression (RFC 7692).
+    pub deflate: bool,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        WebSocket {
+            enabled: true,
+            max_size: 16 << 20,
+            max_queue: 32,
+            ping_interval: 20_000,
+            ping_timeout: 20_000,
+            deflate: true,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -46,6 +91,14 @@ impl Default for Settings {
             request_buffering: true,
             worker_connections: 512,
             sendfile: true,
+            server_header: true,
+            date_header: true,
+            headers: Vec::new(),
+            limit_concurrency: 0,
+            websocket: WebSocket::default(),
+            root_path: String::new(),
+            forwarded_allow_ips: String::new(),
+            secure_scheme_headers: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every directive, once: where it may stand, its arguments, its default, what it is for, and what it sets.
 
 use conf::{Diagnostic, Directive};
+use wire::h1::encode;
 
 use super::AccessLogSpec;
 use super::build::{Block, LocationBuilder};
@@ -60,6 +61,15 @@ pub const ROWS: &[Row] = &[
         }),
     },
     Row {
+        name: "add_header",
+        contexts: TOP,
+        arguments: (3, 3),
+        syntax: "add_header NAME VALUE always",
+        default: "",
+        doc: "Adds a field to every answer, whatever its status. A Server or Date of the answer's own takes its place.",
+        action: Set(add_header),
+    },
+    Row {
         name: "alias",
         contexts: &[Location],
         arguments: (1, 1),
@@ -117,6 +127,28 @@ pub const ROWS: &[Row] = &[
         action: Set(|block, it| size(it).map(|value| block.settings.client_max_body_size = value)),
     },
     Row {
+        name: "date_header",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "date_header on | off",
+        default: "on",
+        doc: "Whether answers have a Date field.",
+        action: Set(|block, it| flag(it).map(|value| block.settings.date_header = value)),
+    },
+    Row {
+        name: "forwarded_allow_ips",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "forwarded_allow_ips ADDRESSES",
+        default: "",
+        doc: "Proxies whose word is taken for a client's address and scheme: addresses and networks with commas between \
+              them, or `*`.",
+        action: Set(|block, it| {
+            block.settings.forwarded_allow_ips = text(it, 0).to_owned();
+            Ok(())
+        }),
+    },
+    Row {
         name: "http",
         contexts: &[],
         arguments: (0, 0),
@@ -142,6 +174,15 @@ pub const ROWS: &[Row] = &[
         default: "75s",
         doc: "How long a connection may wait for its next request. 0 closes it after each answer.",
         action: Set(|block, it| time(it).map(|value| block.settings.keepalive_timeout = value)),
+    },
+    Row {
+        name: "limit_concurrency",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "limit_concurrency NUMBER",
+        default: "0",
+        doc: "How many requests of a worker the application may have at a time; more are answered 503. 0 = no limit.",
+        action: Set(|block, it| number(it).map(|value| block.settings.limit_concurrency = value)),
     },
     Row {
         name: "location",
@@ -198,6 +239,30 @@ pub const ROWS: &[Row] = &[
         action: Set(|block, it| size(it).map(|value| block.settings.limits.line = value as usize)),
     },
     Row {
+        name: "root_path",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "root_path PATH",
+        default: "",
+        doc: "The path that the application is mounted under, as a proxy before this server has it.",
+        action: Set(|block, it| {
+            block.settings.root_path = text(it, 0).trim_end_matches('/').to_owned();
+            Ok(())
+        }),
+    },
+    Row {
+        name: "secure_scheme_header",
+        contexts: TOP,
+        arguments: (2, 2),
+        syntax: "secure_scheme_header NAME VALUE",
+        default: "",
+        doc: "A field by which a trusted proxy says that its client came by TLS. May stand several times.",
+        action: Set(|block, it| {
+            block.settings.secure_scheme_headers.push((text(it, 0).to_owned(), text(it, 1).to_owned()));
+            Ok(())
+        }),
+    },
+    Row {
         name: "send_timeout",
         contexts: TOP,
         arguments: (1, 1),
@@ -225,6 +290,76 @@ pub const ROWS: &[Row] = &[
         action: Open(Server),
     },
     Row {
+        name: "server_header",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "server_header on | off",
+        default: "on",
+        doc: "Whether answers have a Server field.",
+        action: Set(|block, it| flag(it).map(|value| block.settings.server_header = value)),
+    },
+    Row {
+        name: "websocket",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket on | off",
+        default: "on",
+        doc: "Whether WebSocket handshakes are taken; off leaves them ordinary requests.",
+        action: Set(|block, it| flag(it).map(|value| block.settings.websocket.enabled = value)),
+    },
+    Row {
+        name: "websocket_deflate",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket_deflate on | off",
+        default: "on",
+        doc: "Whether WebSocket messages may be compressed.",
+        action: Set(|block, it| flag(it).map(|value| block.settings.websocket.deflate = value)),
+    },
+    Row {
+        name: "websocket_max_queue",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket_max_queue NUMBER",
+        default: "32",
+        doc: "How many messages of a WebSocket may wait for the application before its client is read no further.",
+        action: Set(|block, it| number(it).map(|value| block.settings.websocket.max_queue = value as usize)),
+    },
+    Row {
+        name: "websocket_max_size",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket_max_size SIZE",
+        default: "16m",
+        doc: "The longest message taken from a WebSocket; a longer one closes it with code 1009. 0 = no limit.",
+        action: Set(|block, it| {
+            let most = match size(it)? {
+                0 => usize::MAX,
+                size => usize::try_from(size).unwrap_or(usize::MAX),
+            };
+            block.settings.websocket.max_size = most;
+            Ok(())
+        }),
+    },
+    Row {
+        name: "websocket_ping_interval",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket_ping_interval TIME",
+        default: "20s",
+        doc: "How often a WebSocket's client is pinged. 0 = never.",
+        action: Set(|block, it| time(it).map(|value| block.settings.websocket.ping_interval = value)),
+    },
+    Row {
+        name: "websocket_ping_timeout",
+        contexts: TOP,
+        arguments: (1, 1),
+        syntax: "websocket_ping_timeout TIME",
+        default: "20s",
+        doc: "How long a pong may take before the WebSocket is closed. 0 = no limit.",
+        action: Set(|block, it| time(it).map(|value| block.settings.websocket.ping_timeout = value)),
+    },
+    Row {
         name: "worker_connections",
         contexts: TOP,
         arguments: (1, 1),
@@ -249,6 +384,24 @@ pub fn text(it: &Directive, index: usize) -> &str {
 pub fn wrong(it: &Directive, index: usize, message: String, hint: &str) -> Diagnostic {
     let at = it.args.get(index).unwrap_or(&it.name).at.clone();
     Diagnostic { at, message, hint: (!hint.is_empty()).then(|| hint.to_owned()) }
+}
+
+fn add_header(block: &mut Block, it: &Directive) -> Result<(), Diagnostic> {
+    let (name, value) = (text(it, 0), text(it, 1));
+    if !encode::is_token(name.as_bytes()) {
+        return Err(wrong(it, 0, format!("`{name}` is not the name of a header field"), "letters, digits and hyphens"));
+    }
+    if !encode::is_field_value(value.as_bytes()) {
+        return Err(wrong(it, 1, format!("`{name}`: its value has a control character"), ""));
+    }
+    if ["connection", "content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(wrong(it, 0, format!("`{name}` is the server's own business"), "leave it out"));
+    }
+    if text(it, 2) != "always" {
+        return Err(wrong(it, 2, format!("invalid value `{}` in `add_header`", text(it, 2)), "it must be `always`"));
+    }
+    encode::field(&mut block.settings.headers, name.as_bytes(), value.as_bytes());
+    Ok(())
 }
 
 fn size(it: &Directive) -> Result<u64, Diagnostic> {
@@ -287,6 +440,52 @@ fn flag(it: &Directive) -> Result<bool, Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn built(directives: impl IntoIterator<Item = Directive>) -> Result<crate::config::Config, String> {
+        let new = |name: &str| Directive::new(name, conf::At::Default);
+        let tree = new("http").block([new("server").block(directives)]);
+        let text = |problems: Vec<Diagnostic>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        crate::config::Config::build(&[tree]).map_err(text)
+    }
+
+    fn directive(line: &str) -> Directive {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        words.fold(Directive::new(name, conf::At::Default), |it, word| it.arg(word))
+    }
+
+    #[test]
+    fn what_answers_and_websockets_are_to_be_like_is_set() {
+        let lines = [
+            "add_header X-A 1 always",
+            "add_header X-B 2 always",
+            "server_header off",
+            "websocket_max_size 0",
+            "websocket_ping_interval 500ms",
+            "websocket off",
+            "secure_scheme_header X-Forwarded-Proto https",
+            "root_path /api/",
+        ];
+        let settings = built(lines.map(directive)).unwrap().settings;
+        assert_eq!(settings.headers, b"X-A: 1\r\nX-B: 2\r\n");
+        assert!(!settings.server_header && settings.date_header && !settings.websocket.enabled);
+        assert_eq!((settings.websocket.max_size, settings.websocket.ping_interval), (usize::MAX, 500));
+        assert_eq!(settings.secure_scheme_headers, [("X-Forwarded-Proto".to_string(), "https".to_string())]);
+        assert_eq!(settings.root_path, "/api");
+    }
+
+    #[test]
+    fn a_field_that_is_none_is_refused() {
+        for (line, why) in [
+            ("add_header X(Y 1 always", "`X(Y` is not the name of a header field"),
+            ("add_header X a\rb always", "`X`: its value has a control character"),
+            ("add_header Transfer-Encoding chunked always", "`Transfer-Encoding` is the server's own business"),
+            ("add_header X 1 never", "invalid value `never` in `add_header`"),
+        ] {
+            let problem = built([directive(line)]).err().unwrap();
+            assert!(problem.contains(why), "{problem}");
+        }
+    }
 
     #[test]
     fn rows_are_sorted_unique_and_documented() {

@@ -117,8 +117,8 @@ async fn busy(mut conn: Conn, exchange: Exchange) -> Option<Conn> {
 /// Answers the request whose first bytes are read, and those that follow it without a pause.
 async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
     let Exchange { mut request, mut sender } = exchange;
-    request.peer = conn.peer;
     loop {
+        request.peer = conn.peer;
         request.started = Instant::now();
         if let Err(next) = read_head(conn, &mut request, &mut sender).await {
             return next;
@@ -184,7 +184,7 @@ async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) 
 
 /// Answers what is not a request, or not yet.
 async fn refuse(conn: &mut Conn, request: &Request, sender: &mut Sender, status: u16) -> Next {
-    sender.reset_without_request();
+    sender.reset_without_request(&conn.engine.config.settings);
     errors::page(sender, status, &[]);
     let send_timeout = conn.engine.config.settings.send_timeout;
     let _ = conn.flush(sender, send_timeout).await;

@@ -56,7 +56,12 @@ pub struct Request {
     pub path: Vec<u8>,
     /// Trailer fields of a chunked body, in order.
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The client: the other end of the connection, or whom a trusted proxy there speaks for.
     pub peer: Peer,
+    /// The client came over TLS.
+    pub secure: bool,
+    /// The host it asked for, where a proxy's word stands in for the Host field.
+    pub host: Option<Vec<u8>>,
     pub local: Arc<Local>,
     /// When the first byte was read.
     pub started: Instant,
@@ -75,6 +80,8 @@ impl Request {
             path: Vec::new(),
             trailers: Vec::new(),
             peer: Peer::Unix,
+            secure: false,
+            host: None,
             local,
             started: Instant::now(),
             logged: Vec::new(),

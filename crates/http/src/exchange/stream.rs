@@ -102,6 +102,39 @@ impl BodyStream {
         }
     }
 
+    /// Takes up to `max` bytes if there are some, or tells that the body has ended (empty) or failed; `None`: more is to
+    /// come. For a reader that must not block.
+    pub fn try_read(&self, max: usize) -> Option<Result<Vec<u8>, BodyError>> {
+        let mut state = self.lock();
+        state.wanted = true;
+        let waker = state.waker.take();
+        let read = if !state.bytes.is_empty() {
+            let take = max.min(state.bytes.len());
+            Some(Ok(state.bytes.drain(..take).collect()))
+        } else if let Some(error) = state.error {
+            Some(Err(error))
+        } else {
+            state.ended.then(|| Ok(Vec::new()))
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        read
+    }
+
+    /// Whether `try_read` would give something.
+    pub fn is_readable(&self) -> bool {
+        let state = self.lock();
+        !state.bytes.is_empty() || state.ended
+    }
+
+    /// Whether all has been read.
+    pub fn is_exhausted(&self) -> bool {
+        let state = self.lock();
+        state.ended && state.bytes.is_empty()
+    }
+
     /// The reader will read no more.
     pub fn abandon(&self) {
         let mut state = self.lock();

@@ -1,6 +1,7 @@
 //! The syscall room: the only place of this crate with `unsafe`.
 
 pub mod descriptor;
+pub mod epoll;
 pub mod open;
 pub mod time;
 

@@ -61,5 +61,7 @@ pub fn clean(request: &mut Request) {
     request.consumed = 0;
     request.path.clear();
     request.trailers.clear();
+    request.secure = false;
+    request.host = None;
     request.logged.clear();
 }

@@ -231,9 +231,7 @@ async fn read_some(conn: &mut Conn, buf: &mut Vec<u8>, max: usize, settings: &Se
     match conn.read(buf, max).await {
         Ok(0) => Err(Failure::Gone),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::TimedOut => {
-            Err(Failure::Refused(408, "the request body did not arrive in time".into()))
-        }
+        Err(error) if error.kind() == ErrorKind::TimedOut => Err(too_late()),
         Err(_) => Err(Failure::Gone),
     }
 }
@@ -258,6 +256,10 @@ fn check_length(request: &Request, settings: &Settings) -> Result<(), Failure> {
         Framing::Length(len) if len > settings.max_body() => Err(too_large()),
         _ => Ok(()),
     }
+}
+
+fn too_late() -> Failure {
+    Failure::Refused(408, "the request body did not arrive in time".into())
 }
 
 fn too_large() -> Failure {
@@ -295,6 +297,9 @@ pub struct Pump {
     /// The limit of time for the next bytes is running.
     armed: bool,
     pub done: bool,
+    complete: bool,
+    /// Why the body could not be read to its end.
+    pub failure: Option<Failure>,
 }
 
 impl Pump {
@@ -319,6 +324,8 @@ impl Pump {
             left: settings.max_body(),
             armed: false,
             done: false,
+            complete: false,
+            failure: None,
         }))
     }
 
@@ -327,18 +334,19 @@ impl Pump {
         while !self.done {
             let room = match self.stream.poll_demand(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Demand::Abandoned) => return self.finish(None, false),
+                Poll::Ready(Demand::Abandoned) => return self.finish(None),
                 Poll::Ready(Demand::Room(room)) => room,
             };
             match self.decoder.step(&self.raw[self.at..]) {
-                Err(_) => return self.finish(Some(BodyError::Malformed), false),
+                Err(why) => return self.fail(BodyError::Malformed, Failure::Refused(400, why)),
                 Ok(Step::End(consumed)) => {
                     self.at += consumed;
-                    return self.finish(None, true);
+                    self.complete = true;
+                    return self.finish(None);
                 }
                 Ok(Step::Data { skip, len }) => {
                     if len as u64 > self.left {
-                        return self.finish(Some(BodyError::Malformed), false);
+                        return self.fail(BodyError::Malformed, too_large());
                     }
                     self.left -= len as u64;
                     self.at += skip;
@@ -361,10 +369,10 @@ impl Pump {
                             conn.arm(timeout);
                             return Poll::Pending;
                         }
-                        Poll::Pending if conn.expired() => return self.finish(Some(BodyError::Disconnected), false),
+                        Poll::Pending if conn.expired() => return self.fail(BodyError::Disconnected, too_late()),
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(read)) if read > 0 => self.armed = false,
-                        Poll::Ready(_) => return self.finish(Some(BodyError::Disconnected), false),
+                        Poll::Ready(_) => return self.fail(BodyError::Disconnected, Failure::Gone),
                     }
                 }
             }
@@ -372,18 +380,53 @@ impl Pump {
         Poll::Ready(())
     }
 
-    fn finish(&mut self, error: Option<BodyError>, complete: bool) -> Poll<()> {
+    fn finish(&mut self, error: Option<BodyError>) -> Poll<()> {
         self.done = true;
-        if !complete {
-            self.decoder = Decoder::Length(u64::MAX);
-        }
         self.stream.end(error);
         Poll::Ready(())
     }
 
+    fn fail(&mut self, error: BodyError, failure: Failure) -> Poll<()> {
+        self.failure = Some(failure);
+        self.finish(Some(error))
+    }
+
     /// Whether the body was read to its end, so that the connection can be used again.
     pub fn is_complete(&self) -> bool {
-        self.done && !matches!(self.decoder, Decoder::Length(u64::MAX))
+        self.complete
+    }
+
+    /// Reads the rest of a body that nobody wants any more, if it is short; `true`: all of it is read.
+    pub async fn discard(&mut self, conn: &mut Conn, timeout: u64) -> bool {
+        let mut total = 0;
+        while !self.done && !self.expect_continue {
+            match self.decoder.step(&self.raw[self.at..]) {
+                Ok(Step::End(consumed)) => {
+                    self.at += consumed;
+                    self.done = true;
+                    self.complete = true;
+                }
+                Ok(Step::Data { skip, len }) => {
+                    self.at += skip + len;
+                    total += len as u64;
+                    if total > MOST_DISCARDED {
+                        break;
+                    }
+                }
+                Ok(Step::More(consumed)) => {
+                    self.raw.drain(..self.at + consumed);
+                    self.at = 0;
+                    self.raw.reserve(READ);
+                    conn.arm(timeout);
+                    let max = READ.min(self.decoder.read_limit());
+                    if !conn.read(&mut self.raw, max).await.is_ok_and(|read| read > 0) {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        self.complete
     }
 
     /// Gives what was read beyond the body back to the request's buffer.

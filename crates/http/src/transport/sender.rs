@@ -7,12 +7,14 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wire::h1::{Method, Version, encode};
 
-use super::clock;
+use super::clock::{self, Common};
 use super::io::Stream;
+use crate::config::Settings;
 use crate::exchange::{Chunk, Request, ResponseHead};
 use crate::sys;
 
@@ -66,6 +68,10 @@ pub struct Sender {
     pub head: ResponseHead,
     /// Body bytes accepted for sending (without chunk framing).
     pub body_bytes: u64,
+    /// Fields to follow the last chunk.
+    trailers: Vec<u8>,
+    /// What every answer's head says is told here.
+    settings: Option<Arc<Settings>>,
     /// The socket sends full segments only, until the answer is out.
     corked: bool,
 }
@@ -87,22 +93,32 @@ impl Sender {
             fault: None,
             head: ResponseHead::default(),
             body_bytes: 0,
+            trailers: Vec::new(),
+            settings: None,
             corked: false,
         }
     }
 
     /// Makes ready for the answer to `request`. What is still queued of the answer before stays queued.
-    pub fn reset(&mut self, request: &Request, keep_alive: bool) {
+    pub fn reset(&mut self, request: &Request, keep_alive: bool, settings: &Arc<Settings>) {
+        self.configure(settings);
         self.version = request.head.version;
         self.bodyless = request.head.method == Method::Head;
         self.begin_exchange(keep_alive);
     }
 
     /// The same for an answer to something that was not a request: HTTP/1.1, and the connection ends.
-    pub fn reset_without_request(&mut self) {
+    pub fn reset_without_request(&mut self, settings: &Arc<Settings>) {
+        self.configure(settings);
         self.version = Version::Http11;
         self.bodyless = false;
         self.begin_exchange(false);
+    }
+
+    fn configure(&mut self, settings: &Arc<Settings>) {
+        if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, settings)) {
+            self.settings = Some(settings.clone());
+        }
     }
 
     fn begin_exchange(&mut self, keep_alive: bool) {
@@ -115,6 +131,7 @@ impl Sender {
         self.keep_alive = keep_alive;
         self.fault = None;
         self.body_bytes = 0;
+        self.trailers.clear();
     }
 
     /// Whether everything accepted has been written to the socket.
@@ -156,10 +173,11 @@ impl Sender {
                 Framing::Close
             }
         };
+        let common = self.settings.as_deref().map(Common::from).unwrap_or_default();
         let mut own = Vec::new();
         let fits = self.queue.is_empty();
         let out = if fits { &mut self.out } else { &mut own };
-        clock::common_head(out, &head);
+        clock::common_head(out, &head, common);
         out.extend_from_slice(&head.fields);
         if let Some(length) = head.length.filter(|_| status != 204 && status >= 200) {
             out.extend_from_slice(b"Content-Length: ");
@@ -178,6 +196,32 @@ impl Sender {
             self.append(&own);
         }
         self.head = head;
+    }
+
+    /// Encodes the head of a 101: from here on the connection speaks another protocol, whose bytes go through `raw`.
+    pub fn switch_protocols(&mut self, head: ResponseHead) {
+        self.started = true;
+        self.framing = Framing::Close;
+        let common = self.settings.as_deref().map(Common::from).unwrap_or_default();
+        clock::common_head(&mut self.out, &head, common);
+        self.out.extend_from_slice(&head.fields);
+        self.out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        self.head = head;
+    }
+
+    /// Has bytes added that are framed already.
+    pub fn raw(&mut self, add: impl FnOnce(&mut Vec<u8>)) {
+        debug_assert!(self.queue.is_empty());
+        let before = self.out.len();
+        add(&mut self.out);
+        self.body_bytes += (self.out.len() - before) as u64;
+    }
+
+    /// Gives up memory that is not in use.
+    pub fn shrink(&mut self) {
+        if self.out.is_empty() {
+            self.out.shrink_to(0);
+        }
     }
 
     /// Takes body bytes, copying them.
@@ -208,6 +252,13 @@ impl Sender {
         self.chunk_end();
     }
 
+    /// Adds trailer fields, encoded lines (RFC 9112 section 7.1.2). Where the body is not chunked they are dropped.
+    pub fn trailer(&mut self, fields: &[u8]) {
+        if self.framing == Framing::Chunked {
+            self.trailers.extend_from_slice(fields);
+        }
+    }
+
     /// The body is complete.
     pub fn end(&mut self) {
         if self.ended {
@@ -215,7 +266,13 @@ impl Sender {
         }
         self.ended = true;
         match self.framing {
-            Framing::Chunked => self.append(encode::LAST_CHUNK),
+            Framing::Chunked if self.trailers.is_empty() => self.append(encode::LAST_CHUNK),
+            Framing::Chunked => {
+                let trailers = std::mem::take(&mut self.trailers);
+                self.append(b"0\r\n");
+                self.append(&trailers);
+                self.append(b"\r\n");
+            }
             Framing::Length(left) if left > 0 => {
                 self.fault = Some(Fault::TooShort);
                 self.keep_alive = false;
@@ -436,8 +493,6 @@ impl Default for Sender {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::exchange::Local;
 
@@ -446,14 +501,14 @@ mod tests {
     fn sent(request: &str, answer: impl FnOnce(&mut Sender)) -> (String, bool, Option<Fault>) {
         let mut sender = Sender::new();
         if request.is_empty() {
-            sender.reset_without_request();
+            sender.reset_without_request(&Arc::default());
         } else {
             let local = Arc::new(Local { name: "localhost".into(), port: "80".into() });
             let mut parsed = Request::new(0, local);
             parsed.buf = request.replace('\n', "\r\n").into_bytes();
             let limits = crate::config::Settings::default().limits;
             wire::h1::parse(&parsed.buf, &limits, &mut parsed.head).unwrap().unwrap();
-            sender.reset(&parsed, parsed.head.keep_alive);
+            sender.reset(&parsed, parsed.head.keep_alive, &Arc::default());
         }
         answer(&mut sender);
         let mut bytes = sender.out.clone();
@@ -585,7 +640,7 @@ mod tests {
     #[test]
     fn a_partial_write_leaves_the_rest() {
         let mut sender = Sender::new();
-        sender.reset_without_request();
+        sender.reset_without_request(&Arc::default());
         sender.append(b"0123456789");
         sender.queue.push_back(Chunk::Static(b"abcdef"));
         sender.queued = 6;

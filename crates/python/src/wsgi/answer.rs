@@ -7,10 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 
-use super::buffer::lend;
 use super::file_wrapper::FileWrapper;
 use super::start_response::{Active, Call};
 use super::{Context, Failed, Options, fail};
+use crate::buffer::lend;
 
 /// Sends the answer. `Some`: the rest of it is to be sent later, see `Continuation`.
 pub fn send(

@@ -1,21 +1,18 @@
 //! WSGI (PEP 3333): a request becomes an environ, the application is called, what it gives is sent.
 //!
-//! `environ` builds the dictionary, `input` is `wsgi.input`, `start_response` the callables an application answers
-//! with, `answer` sends what it returned, `file_wrapper` is `wsgi.file_wrapper`, `buffer` lends Python's bytes to the
-//! socket.
+//! `request` builds the environ, `input` is `wsgi.input`, `start_response` the callables an application answers
+//! with, `answer` sends what it returned, `file_wrapper` is `wsgi.file_wrapper`.
 
 mod answer;
-mod buffer;
-mod environ;
 mod file_wrapper;
 mod input;
+mod request;
 mod start_response;
-mod text;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use http::app::{App, Continuation, Output};
+use http::app::{Blocking, Continuation, Output};
 use http::exchange::{Local, Request};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -40,7 +37,7 @@ pub struct Options {
 /// A loaded WSGI application.
 pub struct Wsgi {
     application: Py<PyAny>,
-    names: environ::Names,
+    names: request::Names,
     options: Options,
     /// Tells applications apart in the per-thread cache.
     id: usize,
@@ -63,7 +60,7 @@ impl Wsgi {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Wsgi { application, names: environ::Names::new(py)?, options, id })
+        Ok(Wsgi { application, names: request::Names::new(py)?, options, id })
     }
 
     /// The base environ and the callables for this thread and listener.
@@ -76,7 +73,7 @@ impl Wsgi {
             return Ok(found);
         }
         let start_response = start_response::callable(py)?;
-        let base = environ::base(py, local, &self.options)?;
+        let base = request::base(py, local, &self.options)?;
         let caller = Caller {
             id: self.id,
             local: local.clone(),
@@ -94,7 +91,7 @@ impl Wsgi {
         out: &mut Output<'_>,
     ) -> Result<Option<Box<dyn Continuation>>, Failed> {
         let (base, start_response) = self.caller(py, &request.local).map_err(Failed::Application)?;
-        let environ = environ::build(py, base.bind(py), &self.names, request).map_err(Failed::Application)?;
+        let environ = request::build(py, base.bind(py), &self.names, request).map_err(Failed::Application)?;
         let mut call = start_response::Call::new(request.head.method == wire::h1::Method::Head);
         let active = start_response::Active::enter(&mut call, out);
         let context = Context::enter(py);
@@ -104,7 +101,7 @@ impl Wsgi {
             Err(error) => Err(Failed::Application(error)),
         };
         if !self.options.logged.is_empty() {
-            request.logged = environ::logged(py, &environ, &self.options.logged);
+            request.logged = request::logged(py, &environ, &self.options.logged);
         }
         rest
     }
@@ -117,7 +114,7 @@ pub enum Failed {
     Gone,
 }
 
-impl App for Wsgi {
+impl Blocking for Wsgi {
     fn call(&self, request: &mut Request, out: &mut Output<'_>) -> Option<Box<dyn Continuation>> {
         Python::attach(|py| match self.serve(py, request, out) {
             Ok(rest) => rest,

@@ -17,8 +17,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::Failed;
-use super::buffer::lend;
-use super::text::bytes_of;
+use crate::buffer::lend;
+use crate::text::bytes_of;
 
 /// What one call of the application has said so far.
 pub struct Call {

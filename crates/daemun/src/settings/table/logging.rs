@@ -33,11 +33,12 @@ pub(super) const LOGGING: &[Row] = &[
         .meta("FILE"),
     Row::new(
         "loglevel",
-        Kind::Choice(&["debug", "info", "warning", "error", "critical"]),
+        Kind::Choice(&["trace", "debug", "info", "warning", "error", "critical"]),
         Default::Text("info"),
-        "Leave out of the error log what matters less than this.",
+        "Leave out of the error log what matters less than this. `trace` is the same as `debug`.",
     )
     .flags(&["--log-level"])
+    .uvicorn("log_level", &[])
     .meta("LEVEL"),
     Row::new("capture_output", Kind::Switch, Default::Bool(false), "Send standard output and error to the error log.")
         .flags(&["--capture-output"])
@@ -51,10 +52,17 @@ pub(super) const LOGGING: &[Row] = &[
     .flags(&["--logger-class"])
     .meta("STRING")
     .later(),
-    Row::new("logconfig", Kind::Text, Default::None, "A configuration file for Python's logging.")
-        .flags(&["--log-config"])
-        .meta("FILE")
-        .later(),
+    Row::new(
+        "logconfig",
+        Kind::Text,
+        Default::None,
+        "Configure Python's `logging` from this file before the application is imported. A name that ends in `.json` \
+         or `.yaml` has a dictionary of `logging.config`, any other is in the form of `fileConfig`. Daemun's own log \
+         does not go through Python.",
+    )
+    .flags(&["--log-config"])
+    .uvicorn("log_config", &[])
+    .meta("FILE"),
     Row::new("logconfig_dict", Kind::Dict, Default::Dict(&[]), "A configuration for Python's logging.").later(),
     Row::new("logconfig_json", Kind::Text, Default::None, "A configuration file for Python's logging, in JSON.")
         .flags(&["--log-config-json"])

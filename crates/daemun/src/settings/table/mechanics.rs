@@ -93,18 +93,19 @@ pub(super) const SERVER_MECHANICS: &[Row] = &[
         "secure_scheme_headers",
         Kind::Dict,
         Default::Dict(&[("X-FORWARDED-PROTOCOL", "ssl"), ("X-FORWARDED-PROTO", "https"), ("X-FORWARDED-SSL", "on")]),
-        "Header fields by which a trusted proxy says that its client came by TLS.",
-    )
-    .refuse(),
+        "Header fields by which a trusted proxy says that its client came by TLS, and the values that say so.",
+    ),
     Row::new(
         "forwarded_allow_ips",
         Kind::Commas,
         LOOPBACK,
-        "Proxies whose word is taken for a client's scheme and path, with commas between them.",
+        "Proxies whose word is taken for where a request came from: addresses and networks with commas between them, \
+         or `*` for all. The environment's `FORWARDED_ALLOW_IPS` is the default, else the machine itself. Whoever is \
+         trusted can claim any address and scheme: `*` is for servers that only a proxy can reach.",
     )
     .flags(&["--forwarded-allow-ips"])
-    .meta("STRING")
-    .refuse(),
+    .uvicorn("forwarded_allow_ips", &[])
+    .meta("ADDRESSES"),
     Row::new(
         "pythonpath",
         Kind::Text,
@@ -185,8 +186,14 @@ pub(super) const SERVER_MECHANICS: &[Row] = &[
     .flags(&["--header-map"])
     .meta("MODE")
     .refuse(),
-    Row::new("root_path", Kind::Text, Default::Text(""), "The path that the application is mounted under.")
-        .flags(&["--root-path"])
-        .meta("STRING")
-        .refuse(),
+    Row::new(
+        "root_path",
+        Kind::Text,
+        Default::Text(""),
+        "The path that the application is mounted under, where a proxy before this server takes it off. ASGI's \
+         `root_path`.",
+    )
+    .flags(&["--root-path"])
+    .uvicorn("root_path", &[])
+    .meta("PATH"),
 ];

@@ -21,6 +21,7 @@ pub(super) const SERVER_SOCKET: &[Row] = &[
         "How many connections may wait to be accepted. The kernel caps it at `net.core.somaxconn`.",
     )
     .flags(&["--backlog"])
+    .uvicorn("backlog", &[])
     .meta("INT"),
 ];
 
@@ -54,14 +55,17 @@ pub(super) const SECURITY: &[Row] = &[
 pub(super) const SSL: &[Row] = &[
     Row::new("keyfile", Kind::Text, Default::None, "The private key, in PEM.")
         .flags(&["--keyfile"])
+        .uvicorn("ssl_keyfile", &["--ssl-keyfile"])
         .meta("FILE")
         .refuse(),
     Row::new("certfile", Kind::Text, Default::None, "The certificate chain, in PEM.")
         .flags(&["--certfile"])
+        .uvicorn("ssl_certfile", &["--ssl-certfile"])
         .meta("FILE")
         .refuse(),
     Row::new("ssl_version", Kind::Text, Default::None, "The version of TLS. Gunicorn ignores it, too.")
         .flags(&["--ssl-version"])
+        .uvicorn("ssl_version", &[])
         .meta("VERSION")
         .warn("it is deprecated, and Gunicorn ignores it, too"),
     Row::new(
@@ -71,10 +75,12 @@ pub(super) const SSL: &[Row] = &[
         "Ask clients for a certificate. 0 is no, 1 optional, 2 required.",
     )
     .flags(&["--cert-reqs"])
+    .uvicorn("ssl_cert_reqs", &["--ssl-cert-reqs"])
     .meta("INT")
     .refuse(),
     Row::new("ca_certs", Kind::Text, Default::None, "Authorities that clients' certificates must come from, in PEM.")
         .flags(&["--ca-certs"])
+        .uvicorn("ssl_ca_certs", &["--ssl-ca-certs"])
         .meta("FILE")
         .refuse(),
     Row::new(
@@ -95,6 +101,7 @@ pub(super) const SSL: &[Row] = &[
     .silent(),
     Row::new("ciphers", Kind::Text, Default::None, "Cipher suites, in OpenSSL's way of writing.")
         .flags(&["--ciphers"])
+        .uvicorn("ssl_ciphers", &["--ssl-ciphers"])
         .meta("CIPHERS")
         .refuse(),
 ];

@@ -69,11 +69,12 @@ pub(super) const DAEMUN: &[Row] = &[
     .meta("SECONDS"),
     Row::new(
         "interface",
-        Kind::Choice(&["auto", "wsgi"]),
+        Kind::Choice(&["auto", "wsgi", "asgi", "asgi3", "asgi2"]),
         Default::Text("auto"),
-        "The interface that the application speaks. `auto` finds out.",
+        "The interface that the application speaks. `auto` finds out; `asgi` leaves only its version to be found out.",
     )
     .flags(&["--interface"])
+    .uvicorn("interface", &[])
     .meta("INTERFACE"),
 ];
 
@@ -104,7 +105,8 @@ pub(super) const DEBUGGING: &[Row] = &[
         "Restart the workers when the application's code changes. For development only. An import that fails is \
          shown in the browser, and tried again after the next change.",
     )
-    .flags(&["--reload"]),
+    .flags(&["--reload"])
+    .uvicorn("reload", &[]),
     Row::new(
         "reload_engine",
         Kind::Choice(&["auto", "poll", "inotify"]),

@@ -2,7 +2,6 @@
 
 use super::{Default, Kind, Row};
 
-const ASGI: &str = "ASGI is not supported yet";
 const CONTROL_SOCKET: &str = "there is no control socket yet";
 
 /// A hundred years in seconds: what a time may be at most.
@@ -16,14 +15,16 @@ pub(super) const WORKER_PROCESSES: &[Row] = &[
         "How many worker processes serve. The environment's `WEB_CONCURRENCY` is the default, else 1.",
     )
     .flags(&["--workers"])
+    .uvicorn("workers", &[])
     .short('w')
     .meta("INT"),
     Row::new(
         "worker_class",
         Kind::Text,
         Default::Text("sync"),
-        "What kind of worker to run: `sync` or `gthread`. Both are the same here; `--threads` decides how many \
-         requests of a worker run in Python at a time.",
+        "What kind of worker to run: `sync`, `gthread` or `asgi`. The first two are the same here; `--threads` decides \
+         how many requests of a worker run in Python at a time. `asgi`, Uvicorn's worker classes and Gunicorn's \
+         `gunicorn.workers.gasgi.ASGIWorker` say that the application speaks ASGI, as `interface` does.",
     )
     .flags(&["--worker-class"])
     .short('k')
@@ -48,9 +49,11 @@ pub(super) const WORKER_PROCESSES: &[Row] = &[
         "max_requests",
         Kind::Int(0, i64::MAX),
         Default::Int(0),
-        "Replace a worker after so many requests. 0 is never.",
+        "Replace a worker after so many requests. 0 is never. Under Uvicorn, a server with one worker ends then; here \
+         that one is replaced, too.",
     )
     .flags(&["--max-requests"])
+    .uvicorn("limit_max_requests", &["--limit-max-requests"])
     .meta("INT"),
     Row::new(
         "max_requests_jitter",
@@ -60,6 +63,7 @@ pub(super) const WORKER_PROCESSES: &[Row] = &[
          once.",
     )
     .flags(&["--max-requests-jitter"])
+    .uvicorn("limit_max_requests_jitter", &["--limit-max-requests-jitter"])
     .meta("INT"),
     Row::new(
         "timeout",
@@ -75,26 +79,42 @@ pub(super) const WORKER_PROCESSES: &[Row] = &[
         "graceful_timeout",
         Kind::Int(0, AGES),
         Default::Int(30),
-        "How many seconds a worker has to finish its requests once it is told to end.",
+        "How many seconds a worker has to finish its requests once it is told to end. Uvicorn waits for ever if nobody \
+         says anything; as `uvicorn` the program keeps Gunicorn's 30.",
     )
     .flags(&["--graceful-timeout"])
+    .uvicorn("timeout_graceful_shutdown", &["--timeout-graceful-shutdown"])
     .meta("INT"),
     Row::new(
         "keepalive",
         Kind::Int(0, AGES),
         Default::Int(2),
-        "How many seconds an idle connection is kept for its next request.",
+        "How many seconds an idle connection is kept for its next request. As `uvicorn` the program keeps it 5 if \
+         nobody says anything.",
     )
     .flags(&["--keep-alive"])
+    .uvicorn("timeout_keep_alive", &["--timeout-keep-alive"])
     .meta("INT"),
-    Row::new("asgi_loop", Kind::Text, Default::Text("auto"), "The event loop of ASGI applications.")
-        .flags(&["--asgi-loop"])
-        .meta("STRING")
-        .warn(ASGI),
-    Row::new("asgi_lifespan", Kind::Text, Default::Text("auto"), "Whether ASGI applications get lifespan events.")
-        .flags(&["--asgi-lifespan"])
-        .meta("STRING")
-        .warn(ASGI),
+    Row::new(
+        "asgi_loop",
+        Kind::Choice(&["auto", "asyncio", "uvloop"]),
+        Default::Text("auto"),
+        "The event loop of ASGI applications. `auto` is asyncio's own, which is the faster one here; uvloop must be \
+         installed.",
+    )
+    .flags(&["--asgi-loop"])
+    .uvicorn("loop", &["--loop"])
+    .meta("LOOP"),
+    Row::new(
+        "asgi_lifespan",
+        Kind::Choice(&["auto", "on", "off"]),
+        Default::Text("auto"),
+        "Whether ASGI applications get lifespan events. `auto` goes on without them when the application does not take \
+         them; with `on` it is then an error.",
+    )
+    .flags(&["--asgi-lifespan"])
+    .uvicorn("lifespan", &["--lifespan"])
+    .meta("MODE"),
     Row::new(
         "asgi_disconnect_grace_period",
         Kind::Int(0, AGES),
@@ -103,16 +123,16 @@ pub(super) const WORKER_PROCESSES: &[Row] = &[
     )
     .flags(&["--asgi-disconnect-grace-period"])
     .meta("INT")
-    .warn(ASGI),
+    .warn("an application is never cancelled because its client left: it is told so by `http.disconnect`"),
     Row::new(
         "websocket_max_message_size",
         Kind::Int(0, i64::MAX),
         Default::Int(16_777_216),
-        "Longest WebSocket message in bytes.",
+        "Longest WebSocket message in bytes. A client that sends a longer one is closed with code 1009. 0 is no limit.",
     )
     .flags(&["--websocket-max-message-size"])
-    .meta("INT")
-    .warn(ASGI),
+    .uvicorn("ws_max_size", &["--ws-max-size"])
+    .meta("INT"),
     Row::new(
         "http_parser",
         Kind::Text,

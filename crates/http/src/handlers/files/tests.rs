@@ -54,7 +54,7 @@ fn ask(site: &Site, method: &str, target: &str, fields: &str) -> (ResponseHead, 
     uri::decode_path(request.head.path.of(&request.buf), uri::Slashes::Merge, &mut path).unwrap();
     request.path = path;
     let mut sender = Sender::new();
-    sender.reset(&request, true);
+    sender.reset(&request, true, &Arc::default());
     serve(&site.files, &request, &mut sender);
     assert!(sender.started && sender.ended && sender.fault.is_none(), "{method} {target}");
     (std::mem::take(&mut sender.head), sender.body_bytes)

@@ -1,4 +1,4 @@
-//! Requests for an application: the body is brought in, the application called, its answer sent.
+//! Requests for a blocking application: the body is brought in, the application called, its answer sent.
 
 use std::future::poll_fn;
 use std::os::fd::AsRawFd;
@@ -7,31 +7,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::{Outcome, refuse, report_fault};
 use crate::app::channel::Event;
 use crate::app::jobs::{self, Busy};
-use crate::app::{App, Channel, Inline, Job, Output, Severity};
+use crate::app::{Blocking, Channel, Inline, Job, Output};
 use crate::config::Settings;
 use crate::exchange::Request;
-use crate::handlers::errors;
-use crate::log::ErrorLog;
-use crate::log::error::Level;
-use crate::transport::receive::{self, Failure, Pump};
-use crate::transport::sender::{Fault, Sender};
+use crate::transport::receive::{self, Pump};
+use crate::transport::sender::Sender;
 use crate::transport::{Conn, batch};
-
-/// What is left when an application has answered.
-pub struct Outcome {
-    pub request: Box<Request>,
-    /// Some of the request's body may not be read.
-    pub unread: bool,
-}
 
 /// Has a request answered by an application.
 pub async fn serve(
     conn: &mut Conn,
     mut request: Box<Request>,
     sender: &mut Sender,
-    app: &Arc<dyn App>,
+    app: &Arc<dyn Blocking>,
     settings: &Settings,
 ) -> Outcome {
     let mut pump = None;
@@ -73,24 +64,8 @@ pub async fn serve(
             pump.restore(&mut request);
         }
     }
-    match sender.fault.take() {
-        Some(Fault::TooLong) => engine.log.error(format_args!(
-            "{}: the application sent more than its Content-Length; the rest was dropped",
-            about(&request)
-        )),
-        Some(Fault::TooShort) => engine.log.error(format_args!(
-            "{}: the application sent less than its Content-Length; the connection is closed",
-            about(&request)
-        )),
-        None => {}
-    }
+    report_fault(&engine, &request, sender);
     Outcome { request, unread }
-}
-
-/// The request in a line of the error log.
-fn about(request: &Request) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-    format!("{} {}", text(request.method()), text(request.target()))
 }
 
 /// Calls the application on this thread. `Some`: its answer goes on through that channel.
@@ -98,7 +73,7 @@ fn call_inline(
     conn: &mut Conn,
     request: &mut Request,
     sender: &mut Sender,
-    app: &Arc<dyn App>,
+    app: &Arc<dyn Blocking>,
     settings: &Settings,
 ) -> Option<Arc<Channel>> {
     let engine = &conn.engine;
@@ -125,7 +100,7 @@ fn call_inline(
         }
     };
     for (severity, line) in lines {
-        log(&engine.log, severity, &line);
+        engine.log.log_lines(severity.into(), &line);
     }
     engine.observe(started.elapsed());
     let rest = rest?;
@@ -160,7 +135,7 @@ async fn relay(
                     sender.start(head);
                 }
                 Event::Body(chunk) => sender.push(chunk),
-                Event::Log(severity, line) => log(&engine.log, severity, &line),
+                Event::Log(severity, line) => engine.log.log_lines(severity.into(), &line),
                 Event::End => sender.end(),
                 Event::Abort => sender.abort(),
             }
@@ -221,31 +196,4 @@ impl Wait<'_> {
         }
         self.channel.poll_take(cx, events)
     }
-}
-
-/// Answers for a body that could not be read.
-fn refuse(conn: &Conn, sender: &mut Sender, failure: Failure) {
-    sender.keep_alive = false;
-    match failure {
-        Failure::Gone => sender.abort(),
-        Failure::Refused(status, why) => {
-            let line = format!("Invalid request from ip={}: {why}", conn.client());
-            if status >= 500 {
-                conn.engine.log.error(format_args!("{line}"))
-            } else {
-                conn.engine.log.warning(format_args!("{line}"))
-            }
-            errors::page(sender, status, &[]);
-        }
-    }
-}
-
-fn log(log: &ErrorLog, severity: Severity, lines: &str) {
-    let level = match severity {
-        Severity::Debug => Level::Debug,
-        Severity::Info => Level::Info,
-        Severity::Warning => Level::Warning,
-        Severity::Error => Level::Error,
-    };
-    log.log_lines(level, lines);
 }

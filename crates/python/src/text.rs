@@ -1,4 +1,7 @@
-//! Strings as WSGI wants them: Python `str` whose characters are bytes (PEP 3333, "Unicode issues").
+//! Strings as the interfaces want them; WSGI's are Python `str` whose characters are bytes (PEP 3333, "Unicode issues").
+
+use std::cell::RefCell;
+use std::net::IpAddr;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -12,6 +15,23 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyStrin
         let made = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t, std::ptr::null());
         Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked())
     }
+}
+
+/// An address as text.
+pub fn address_text(py: Python<'_>, address: IpAddr) -> Py<PyString> {
+    thread_local! {
+        /// The last one: many requests in a row come from the same client.
+        static LAST: RefCell<Option<(IpAddr, Py<PyString>)>> = const { RefCell::new(None) };
+    }
+    let address = address.to_canonical();
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, text)) if *known == address => text.clone_ref(py),
+        _ => {
+            let text = PyString::new(py, &address.to_string()).unbind();
+            *last = Some((address, text.clone_ref(py)));
+            text
+        }
+    })
 }
 
 /// The bytes of a native string: its characters must all be below 256.

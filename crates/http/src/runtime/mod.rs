@@ -1,12 +1,20 @@
 //! The runtime of a worker: one thread drives it at a time, and it can change hands.
+//!
+//! `reactor` lets an event loop drive it, as the loop's selector.
+
+pub mod reactor;
 
 use std::io;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
+/// What runs the tasks of a worker.
+pub use tokio::runtime::Runtime;
 /// Tells a waiting task that something has changed.
 pub use tokio::sync::Notify as Change;
 /// A running task, to be ended.
 pub use tokio::task::AbortHandle as Task;
+
+pub use reactor::Reactor;
 
 use crate::transport::batch;
 

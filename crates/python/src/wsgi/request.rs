@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use wire::h1::{Form, Framing, Known, Method, Version};
 
-use super::text::latin1;
 use super::{FileWrapper, Input, Options, start_response};
+use crate::text::{address_text, latin1};
 
 /// Strings that are used again and again, made once.
 pub struct Names {
@@ -150,6 +150,9 @@ pub fn build<'py>(
         let trailers = request.trailers.iter().map(text).collect::<PyResult<Vec<_>>>()?;
         environ.set_item(intern!(py, "daemun.trailers"), trailers)?;
     }
+    if request.secure {
+        environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+    }
     client(py, &environ, request.peer)?;
     fields(py, &environ, names, request)?;
     body(py, &environ, names, request)?;
@@ -157,26 +160,11 @@ pub fn build<'py>(
 }
 
 fn client(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
-    use std::cell::RefCell;
-    use std::net::IpAddr;
-    thread_local! {
-        /// The last client's address as text: many requests in a row come from the same one.
-        static LAST: RefCell<Option<(IpAddr, Py<PyString>)>> = const { RefCell::new(None) };
-    }
     let Peer::Inet(address) = peer else {
         environ.set_item(intern!(py, "REMOTE_ADDR"), "")?;
         return Ok(());
     };
-    let ip = address.ip().to_canonical();
-    let text = LAST.with_borrow_mut(|last| match last {
-        Some((known, text)) if *known == ip => text.clone_ref(py),
-        _ => {
-            let text = PyString::new(py, &ip.to_string()).unbind();
-            *last = Some((ip, text.clone_ref(py)));
-            text
-        }
-    });
-    environ.set_item(intern!(py, "REMOTE_ADDR"), text)?;
+    environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, address.ip()))?;
     environ.set_item(intern!(py, "REMOTE_PORT"), PyString::new(py, itoa::Buffer::new().format(address.port())))
 }
 
@@ -200,6 +188,11 @@ fn fields(py: Python<'_>, environ: &Bound<'_, PyDict>, names: &Names, request: &
                     continue;
                 }
                 PyString::new(py, &key(name))
+            }
+            Known::Host if request.host.is_some() => {
+                let host = latin1(py, request.host.as_deref().unwrap_or_default())?;
+                environ.set_item(names.fields[Known::Host as usize].bind(py), host)?;
+                continue;
             }
             // RFC 9112 section 3.2.2: an absolute target's authority stands in for the field.
             Known::Host if request.head.form == Form::Absolute => {

@@ -1,0 +1,3 @@
+//! What may happen to a request before it is answered, one file each.
+
+pub mod forwarded;
