@@ -18,7 +18,7 @@ export PIP_ROOT_USER_ACTION := ignore
 PIP := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dev test fmt lint tidy rust-test python-test bench fuzz docs clean
+.PHONY: help run build dev test fmt lint tidy rust-test python-test autobahn bench fuzz docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -61,6 +61,9 @@ rust-test: $(STAMPS)/venv
 python-test: $(STAMPS)/release $(STAMPS)/test-requirements
 	$(BIN)/python -m pytest tests -n 4
 
+autobahn: $(STAMPS)/release ## Autobahn's WebSocket test suite, strictly; needs Python 2.7 (PYTHON2=)
+	$(BIN)/python tests/autobahn/run.py
+
 bench: $(STAMPS)/release ## side by side with the peers that are installed (bench/README.md)
 	$(BIN)/python bench/bench.py all
 
@@ -70,6 +73,7 @@ fuzz: ## every fuzz target for a minute (fuzz/README.md)
 docs: $(STAMPS)/release ## the reference pages that are made from the tables of the program
 	@mkdir -p docs/reference
 	$(BIN)/daemun --settings-reference > docs/reference/settings.md
+	$(BIN)/daemun --settings-keywords > python/daemun/_keywords.py
 
 clean: ## remove what was built
 	rm -rf .venv target dist

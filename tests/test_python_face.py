@@ -1,13 +1,16 @@
 """The Python files of the package, by themselves: finding the application, reading configuration, watching files."""
 
+import functools
 import importlib.util
 import io
+import json
+import logging
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from harness import ROOT
+from harness import ROOT, run
 
 
 def face(name):
@@ -113,6 +116,209 @@ def test_the_path_is_extended_in_front(folder, monkeypatch):
     assert sys.path == [str(folder), "/second", "/first", "/usr/lib/elsewhere"]
 
 
+def test_the_directory_of_the_application_comes_before_the_current_one(folder, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["/usr/lib/elsewhere"])
+    app.extend_path(f"/first,{folder},/app-dir")
+    assert sys.path == ["/app-dir", str(folder), "/first", "/usr/lib/elsewhere"]
+
+
+def test_a_factory_is_called(folder, capsys):
+    (folder / "made.py").write_text(
+        "def make(what='made'):\n    return lambda environ, start_response: what\n"
+        "def application(environ, start_response): ...\n"
+        "class Site:\n    def __call__(self, environ, start_response):\n        return 'site'\n"
+    )
+    assert app.load("made:make", factory=True)(None, None) == "made"
+    assert app.load("made:make('other')", factory=True)(None, None) == "other"
+    assert capsys.readouterr().err == ""
+    assert app.load("made:make")(None, None) == "made", "it can be nothing else"
+    assert "write `made:make()`" in capsys.readouterr().err
+    assert app.load("made:Site")(None, None) == "site"
+    assert app.load("made").__name__ == "application"
+    with pytest.raises(app.AppImportError) as error:
+        app.load("made:application", factory=True)
+    assert error.value.code == 4 and "missing 2 required positional arguments" in error.value.what
+
+
+# Its interface.
+
+
+async def asgi3(scope, receive, send): ...
+def wsgi(environ, start_response): ...
+def asgi2(scope): ...
+
+
+class Wsgi:
+    def __call__(self, environ, start_response): ...
+    def method(self, environ, start_response): ...
+
+
+class Asgi3:
+    async def __call__(self, scope, receive, send): ...
+    async def method(self, scope, receive, send): ...
+
+
+class Asgi2:
+    def __init__(self, scope): ...
+    async def __call__(self, receive, send): ...
+
+
+class Awaited:
+    def __init__(self, scope, receive, send): ...
+    def __await__(self): ...
+
+
+class Iterated:
+    """PEP 3333's application as a class."""
+
+    def __init__(self, environ, start_response): ...
+    def __iter__(self): ...
+
+
+class Decorated:
+    def timed(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @timed
+    async def __call__(self, scope, receive, send): ...
+
+    @timed
+    def wsgi(self, environ, start_response): ...
+
+
+def unsigned(*args, **kwargs): ...
+
+
+def marked(name):
+    def application(environ, start_response): ...
+
+    setattr(application, name, True)
+    return application
+
+
+@pytest.mark.parametrize(
+    ("application", "expected"),
+    [
+        (asgi3, "asgi3"), (Asgi3(), "asgi3"), (Asgi3().method, "asgi3"), (functools.partial(asgi3), "asgi3"),
+        (functools.partial(lambda setting, scope, receive, send: None, 1), "asgi3"), (functools.partial(Asgi3()), "asgi3"),
+        (lambda scope, receive, send: asgi3(scope, receive, send), "asgi3"), (Awaited, "asgi3"), (Decorated(), "asgi3"),
+        (marked("_asgi_single_callable"), "asgi3"), (marked("_is_coroutine"), "asgi3"),
+        (lambda scope, *rest: asgi3(scope, *rest), "asgi3"),
+        (asgi2, "asgi2"), (Asgi2, "asgi2"), (functools.partial(Asgi2), "asgi2"), (marked("_asgi_double_callable"), "asgi2"),
+        (functools.partial(lambda setting, scope: None, 1), "asgi2"),
+        (wsgi, "wsgi"), (Wsgi(), "wsgi"), (Wsgi().method, "wsgi"), (Iterated, "wsgi"), (Decorated().wsgi, "wsgi"),
+        (functools.partial(lambda setting, environ, start: None, 1), "wsgi"), (unsigned, "wsgi"), (print, "wsgi"),
+        (lambda environ, start_response, extra=None: None, "wsgi"), (lambda environ, *rest: None, "wsgi"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__qualname__", type(value).__name__),
+)
+def test_the_interface_is_seen(application, expected):
+    assert app.interface(application) == expected
+
+
+def test_a_wrapper_around_itself_is_no_endless_loop():
+    def application(environ, start_response): ...
+
+    application.__wrapped__ = application
+    assert app.interface(application) == "wsgi"
+
+
+def test_the_interface_of_frameworks_is_seen():
+    import channels.routing
+    import falcon
+    import falcon.asgi
+    import fastapi
+    import flask
+    import quart
+    import starlette.applications
+    import starlette.endpoints
+    from asgiref.compatibility import guarantee_single_callable
+    from asgiref.wsgi import WsgiToAsgi
+    from django.conf import settings
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.handlers.wsgi import WSGIHandler
+    from starlette.middleware.gzip import GZipMiddleware
+
+    if not settings.configured:
+        settings.configure()
+    applications = {
+        "wsgi": [flask.Flask("x"), flask.Flask("x").wsgi_app, falcon.App(), WSGIHandler()],
+        "asgi3": [
+            starlette.applications.Starlette(), fastapi.FastAPI(), quart.Quart("x"), falcon.asgi.App(), ASGIHandler(),
+            GZipMiddleware(fastapi.FastAPI()), WsgiToAsgi(flask.Flask("x")), starlette.endpoints.HTTPEndpoint,
+            channels.routing.ProtocolTypeRouter({}), channels.routing.URLRouter([]), guarantee_single_callable(Asgi2),
+        ],
+    }
+    seen = [(app.interface(one), expected, one) for expected, ones in applications.items() for one in ones]
+    assert [each for each in seen if each[0] != each[1]] == []
+
+
+# Python's logging.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"there": {"class": "logging.NullHandler", "level": "ERROR"}},
+    "loggers": {"of_this_test": {"handlers": ["there"], "level": "WARNING"}},
+}
+FILE_CONFIG = """
+[loggers]
+keys=root,ours
+[handlers]
+keys=there
+[formatters]
+keys=
+[handler_there]
+class=NullHandler
+level=ERROR
+args=()
+[logger_root]
+handlers=
+[logger_ours]
+qualname=of_this_test
+level=WARNING
+handlers=there
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("log.json", json.dumps(LOGGING)), ("log.ini", FILE_CONFIG), ("log.yaml", None)])
+def test_logging_is_configured_from_a_file(folder, name, text):
+    if text is None:
+        pytest.importorskip("yaml")
+        text = json.dumps(LOGGING)
+    (folder / name).write_text(text)
+    ours, root = logging.getLogger("of_this_test"), logging.getLogger()
+    before = (root.level, root.handlers[:])
+    try:
+        app.configure_logging(name)
+        assert ours.level == logging.WARNING and isinstance(ours.handlers[0], logging.NullHandler)
+    finally:
+        ours.handlers.clear()
+        ours.setLevel(logging.NOTSET)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+
+
+@pytest.mark.parametrize(("name", "text", "what"), [("a.json", "{", "JSONDecodeError"), ("a.ini", "x", "MissingSectionHeader"), ("a.json", "{}", "version")])
+def test_a_bad_configuration_of_logging_says_what_is_wrong(folder, name, text, what):
+    (folder / name).write_text(text)
+    with pytest.raises(app.AppImportError) as error:
+        app.configure_logging(name)
+    assert f"`{name}`" in error.value.what and what in str(error.value)
+
+
+def test_yaml_needs_pyyaml(folder, monkeypatch):
+    (folder / "log.yaml").write_text("version: 1\n")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(app.AppImportError) as error:
+        app.configure_logging("log.yaml")
+    assert "PyYAML is not installed" in error.value.what
+
+
 # The configuration.
 
 
@@ -156,6 +362,7 @@ def test_an_absent_file_or_module_is_an_error(folder):
 
 
 def changed(folder, edit, **arguments):
+    """What the watcher tells of after `edit`."""
     seen = []
     reload.watch(seen.append, **arguments)
     edit()
@@ -181,6 +388,41 @@ def test_extra_names_may_have_wildcards(folder):
     (folder / "b.txt").write_text("1")
     assert str(folder / "a.yaml") in reload.source_files(["*.yaml"])
     assert str(folder / "b.txt") not in reload.source_files(["*.yaml"])
+
+
+def test_directories_are_watched_by_wildcards(folder):
+    for name in ("app/a.py", "app/a.html", "app/a.txt", "app/.hidden.py", "app/skip/b.py", "other/c.py", "app/d_test.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+
+    def found(*arguments):
+        return {str(Path(path).relative_to(folder)) for path in reload.Watched(*arguments).files()}
+
+    assert found() == set()
+    assert found(["app"]) == {"app/a.py", "app/skip/b.py", "app/d_test.py"}
+    assert found(["app"], ["*.html"], ["app/skip", "*_test.py"]) == {"app/a.py", "app/a.html"}
+    assert found(["app"], ["a.txt"], ["skip/*.py", "app/d*"]) == {"app/a.py", "app/a.txt"}
+    assert found([], ["*.txt"]) == {"app/a.py", "app/a.txt", "app/skip/b.py", "app/d_test.py", "other/c.py"}
+    assert found(["app/skip"], ["other"]) == {"app/skip/b.py", "other/c.py"}
+
+
+def test_a_file_that_appears_or_goes_counts_in_a_watched_directory(folder):
+    (folder / "sub").mkdir()
+    new, gone = folder / "sub" / "new.html", folder / "sub" / "gone.py"
+    quick = {"directories": ["sub"], "includes": ["*.html"], "delay": 0.05}
+    assert changed(folder, lambda: new.write_text("x"), **quick) == ["new.html"]
+    gone.write_text("")
+    assert changed(folder, gone.unlink, **quick) == ["gone.py"]
+
+
+def test_an_excluded_module_is_not_watched(folder):
+    (folder / "left_out.py").write_text("x = 1\n")
+    __import__("left_out")
+    seen = []
+    reload.watch(seen.append, excludes=["left_*"], delay=0.05)
+    (folder / "left_out.py").write_text("x = 22\n")
+    time.sleep(0.5)
+    assert seen == []
 
 
 def test_a_new_file_counts_while_the_application_is_broken(folder):
@@ -210,6 +452,15 @@ def test_the_error_page_is_escaped_and_says_500():
 
 def test_the_error_page_survives_odd_text():
     assert reload.error_app("lone surrogate \ud800")({}, lambda *args: None)[0]
+
+
+# From Python.
+
+
+def test_the_keywords_are_up_to_date():
+    result = run("--settings-keywords")
+    assert result.returncode == 0, result.stderr
+    assert (ROOT / "python" / "daemun" / "_keywords.py").read_text() == result.stdout, "run `make docs`"
 
 
 def test_nothing_slow_is_imported_for_the_command_line():
