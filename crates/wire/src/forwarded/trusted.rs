@@ -73,7 +73,9 @@ impl Network {
             None => (entry, None),
         };
         let Ok(ip) = address.parse::<IpAddr>() else {
-            return if prefix.is_some() || resembles_address(address) {
+            let is_network =
+                prefix.is_some_and(|bits| !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit()));
+            return if is_network || resembles_address(address) {
                 Err(format!("`{entry}` is no IP address or network: write one like 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
             } else {
                 Ok(None)
