@@ -267,3 +267,21 @@ def test_reload_of_changed_code(serve, tmp_path):
     server.send_signal(signal.SIGHUP)
     server.wait_for_workers(1, other_than=old)
     assert server.get("/").text == "two"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_worker_whose_loop_is_stuck_is_killed_after_its_traceback_is_logged(serve, loop):
+    server = serve("asgi_kitchen", "-w", "2", "--timeout", "2", *LOOPS[loop])
+    server.wait_for_workers(2)
+    with server.connect(40) as first, server.connect(40) as second:
+        for connection in (first, second):  # both workers, so that whoever comes next waits
+            connection.request("GET", "/hang?s=60")
+            time.sleep(0.5)
+        with pytest.raises((ClosedEarly, AssertionError)), server.connect(40) as third:
+            assert third.request("GET", "/hello").response().status < 500
+            raise ClosedEarly("a fresh worker has answered", b"")
+        server.wait_for_log("WORKER TIMEOUT", patience=30)
+    assert "in hang" in server.log, server.log
+    server.wait_for_workers(2, patience=30)
+    assert until(lambda: server.get("/hello").status == 200, "a fresh worker", 30)

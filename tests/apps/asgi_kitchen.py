@@ -117,6 +117,13 @@ async def sleep(scope, receive, send):
 
 
 @page
+async def hang(scope, receive, send):
+    """Keeps the whole loop waiting."""
+    time.sleep(float(query(scope)["s"]))
+    await answer(send, b"hung")
+
+
+@page
 async def state(scope, receive, send):
     """What the lifespan left, and then what this request makes of it."""
     before = {key: value for key, value in scope["state"].items() if key != "shared"}

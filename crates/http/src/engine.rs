@@ -125,6 +125,7 @@ impl Engine {
         if !self.is_fronted() {
             self.delay();
         }
+        self.inbox.watch(self.slot());
         self.registry.tick(elapsed);
         if let Some(access) = &self.access {
             access.flush();

@@ -14,7 +14,9 @@ use std::task::Waker;
 use super::{Evented, Scope};
 use crate::exchange::Request;
 use crate::runtime::Change;
+use crate::slots::Slot;
 use crate::sys::epoll::EventFd;
+use crate::sys::time;
 
 /// Goes on with an application that waits. On the loop's thread.
 pub trait Resume: Send + Sync {
@@ -47,6 +49,8 @@ pub struct Inbox {
     signalled: AtomicBool,
     /// The loop's thread drives the runtime.
     inline: AtomicBool,
+    /// The loop waits with means of its own, so nobody else notices when it does not come back.
+    watched: AtomicBool,
     /// The worker is done: the loop is to end.
     ended: AtomicBool,
     /// Applications that have not returned.
@@ -62,6 +66,7 @@ impl Inbox {
             event: EventFd::new()?,
             signalled: AtomicBool::new(false),
             inline: AtomicBool::new(true),
+            watched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             over: Change::new(),
@@ -153,6 +158,23 @@ impl Inbox {
         let deferred = std::mem::take(&mut self.lock().deferred);
         deferred.into_iter().for_each(Waker::wake);
         self.interrupt();
+    }
+
+    /// The loop waits with means of its own: `watch` tells when it is stuck.
+    pub fn set_watched(&self) {
+        self.watched.store(true, Relaxed);
+    }
+
+    /// A loop that leaves its work undone is in a call: since now, if it was not at the last look.
+    pub fn watch(&self, slot: &Slot) {
+        if self.watched.load(Relaxed) {
+            let call = &slot.calls[0];
+            if !self.signalled.load(Relaxed) {
+                call.store(0, Relaxed);
+            } else if call.load(Relaxed) == 0 {
+                call.store(time::coarse_monotonic_ms(), Relaxed);
+            }
+        }
     }
 
     pub fn is_inline(&self) -> bool {

@@ -86,6 +86,7 @@ impl Reactor {
     /// The descriptor that is ready when one of the loop's is, or when the inbox has something: for loops that wait
     /// with means of their own, which must be fronted.
     pub fn descriptor(&self) -> RawFd {
+        self.engine.inbox.set_watched();
         self.engine.inbox.as_raw_fd()
     }
 
