@@ -272,7 +272,7 @@ def test_reload_of_changed_code(serve, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_worker_whose_loop_is_stuck_is_killed_after_its_traceback_is_logged(serve, loop):
-    server = serve("asgi_kitchen", "-w", "2", "--timeout", "2", *LOOPS[loop])
+    server = serve("asgi_kitchen", "-w", "2", "--timeout", "2", "--graceful-timeout", "1", *LOOPS[loop])
     server.wait_for_workers(2)
     with server.connect(40) as first, server.connect(40) as second:
         for connection in (first, second):  # both workers, so that whoever comes next waits

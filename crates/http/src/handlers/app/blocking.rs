@@ -120,6 +120,8 @@ async fn relay(
     settings: &Settings,
 ) -> Option<Box<Request>> {
     let engine = conn.engine.clone();
+    // The application may take its time; a limit that is over would wake the task at every tick.
+    conn.arm(0);
     let mut events = Vec::new();
     let mut dead = false;
     loop {

@@ -56,6 +56,8 @@ pub async fn serve(
     }
     let mut relay = Relay { pump, ahead: Vec::new(), settings, armed: false, lent };
     if lent || !relay.is_over(&mut duplex.lock()) {
+        // The application may take its time; a limit that is over would wake the task at every tick.
+        conn.arm(0);
         poll_fn(|cx| relay.poll(cx, conn, &duplex)).await;
     }
     let Relay { mut pump, ahead, .. } = relay;
@@ -164,7 +166,9 @@ impl Relay<'_> {
         let mut progress = false;
         let failed = match state.sender.poll_flush(cx, &mut conn.stream, &mut progress) {
             Poll::Ready(Ok(())) => {
-                self.armed = false;
+                if std::mem::take(&mut self.armed) {
+                    conn.arm(0);
+                }
                 false
             }
             Poll::Ready(Err(_)) => true,
