@@ -302,12 +302,18 @@ unsafe extern "C" fn call_send(
 }
 
 /// Whether the only keyword is `message`.
+///
+/// # Safety
+/// Attached, and `keywords` is a tuple of one string.
 unsafe fn is_message(keywords: *mut ffi::PyObject) -> bool {
     // SAFETY: a tuple of one string, as the caller has checked.
     unsafe { ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GET_ITEM(keywords, 0), c"message".as_ptr()) == 0 }
 }
 
 /// Makes the operation of a call.
+///
+/// # Safety
+/// Attached; `this` is a `Callable`, `message` null or an argument of the call, `keywords` null or a tuple.
 unsafe fn called(
     this: *mut ffi::PyObject,
     kind: Kind,
