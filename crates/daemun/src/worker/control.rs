@@ -40,6 +40,7 @@ pub struct Control {
     parent: i32,
     /// When draining is given up.
     limit: Option<Instant>,
+    /// The pipe to the master, until it has been told that this worker drains.
     told: Option<Master>,
 }
 

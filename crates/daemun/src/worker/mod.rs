@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::app::{App, Evented};
+use http::app::App;
 use http::config::Config;
 use http::conn::accept;
 use http::engine::{self, Engine, Parts};
@@ -119,7 +119,7 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let worker = Worker { engine: engine.clone(), runtime, control, master, listeners };
     let code = match event_loop {
         None => blocking::run(worker, threads, host),
-        Some(app) => worker.run_loop(&app)?,
+        Some(app) => evented::run(worker, &app).map_err(|message| LoadError { code: BOOT_FAILED, message })?,
     };
     if let Some(access) = &engine.access {
         access.flush();
@@ -135,12 +135,6 @@ struct Worker {
     control: Control,
     master: Master,
     listeners: Vec<(accept::Listener, Arc<Local>)>,
-}
-
-impl Worker {
-    fn run_loop(self, app: &Arc<dyn Evented>) -> Result<i32, LoadError> {
-        evented::run(self, app).map_err(|message| LoadError { code: BOOT_FAILED, message })
-    }
 }
 
 /// Accepts from now on, and lets the master know; `false`: the master is gone.
