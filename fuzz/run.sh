@@ -12,15 +12,20 @@ rustup run "$TOOLCHAIN" rustc --version >/dev/null 2>&1 || rustup toolchain inst
 cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
 # The files of the unit tests are a good beginning.
-mkdir -p corpus/request_head corpus/chunked
+mkdir -p corpus/request_head corpus/chunked corpus/conf corpus/config
 for file in ../crates/wire/tests/h1/valid/*.http ../crates/wire/tests/h1/invalid/*.http; do
     cp -n "$file" corpus/request_head/ 2>/dev/null || true
     # What follows the head's blank line is a chunked body or nothing.
     awk 'body { print } /^\r$/ { body = 1 }' "$file" > "corpus/chunked/$(basename "$file")"
 done
 find corpus/chunked -size 0 -delete
+for file in ../tests/config/*/*.conf ../tests/config/*/*/*.conf; do
+    for target in conf config; do
+        cp -n "$file" "corpus/$target/$(basename "$(dirname "$file")")-$(basename "$file")" 2>/dev/null || true
+    done
+done
 
-[ $# -gt 0 ] || set -- request_head chunked range uri conf websocket forwarded
+[ $# -gt 0 ] || set -- request_head chunked range uri conf config websocket forwarded proxy_protocol
 for target in "$@"; do
     echo "== $target, $SECONDS_EACH s"
     mkdir -p "corpus/$target"

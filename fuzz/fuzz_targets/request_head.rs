@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use wire::h1::{Framing, Head, Known, Limits, Version, parse};
 
-const LIMITS: Limits = Limits { line: 200, fields: 12, field_size: 300, head: 2000 };
+const LIMITS: Limits = Limits { line: 200, fields: 12, field_size: 300, head: 2000, nginx: None };
 
 fuzz_target!(|data: &[u8]| {
     let mut whole = Head::new();

@@ -1,8 +1,10 @@
 //! What `include` names: the loader, the one on disk, and file name patterns as glob(3) reads them.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use crate::lexer::{Kind, Lexer, Origin};
 
 /// One file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,26 +39,54 @@ impl Loader for Disk {
     fn load(&mut self, pattern: &str) -> Result<Vec<Source>, String> {
         let full = self.prefix.join(pattern);
         let paths = if pattern.contains(['*', '?', '[']) { glob(&full)? } else { vec![full] };
-        paths.iter().map(|path| self.read(path)).collect()
+        paths.iter().map(|path| read_file(path)).collect()
     }
 }
 
-impl Disk {
-    fn read(&self, path: &Path) -> Result<Source, String> {
-        let name = path.strip_prefix(&self.prefix).unwrap_or(path).display().to_string();
-        let bytes = fs::read(path).map_err(|error| describe(path, &error))?;
-        let text = String::from_utf8(bytes).map_err(|_| format!("\"{}\" is not UTF-8 text", path.display()))?;
-        Ok(Source { name, text })
-    }
-}
-
-fn describe(path: &Path, error: &std::io::Error) -> String {
-    let what = match error.kind() {
-        ErrorKind::NotFound => "no such file".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
+/// Reads one file; the error is nginx's sentence: `open() "/etc/x" failed (2: No such file or directory)`.
+pub fn read_file(path: &Path) -> Result<Source, String> {
+    let name = path.display().to_string();
+    let mut file = fs::File::open(path).map_err(|error| failed("open()", &name, &error))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| failed("pread()", &name, &error))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            if let Some(line) = replaced(&text) {
+                return Err(format!("\"{name}\" is not UTF-8 text, see its line {line}"));
+            }
+            text
+        }
     };
-    format!("cannot read \"{}\": {what}", path.display())
+    Ok(Source { name, text })
+}
+
+/// The line of the first word with a replaced character; old comments may be in any character set.
+fn replaced(text: &str) -> Option<u32> {
+    let mut lexer = Lexer::new(Origin::File("".into()), text);
+    loop {
+        // The parser tells of errors.
+        let piece = lexer.piece().ok()?;
+        match piece.kind {
+            Kind::End => return None,
+            Kind::Comment => {}
+            _ if piece.raw.contains(char::REPLACEMENT_CHARACTER) => return Some(piece.start.0),
+            _ => {}
+        }
+    }
+}
+
+/// `CALL "NAME" failed (CODE: TEXT)`.
+fn failed(call: &str, name: &str, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let text = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
+            format!("{call} \"{name}\" failed ({code}: {text})")
+        }
+        None => format!("{call} \"{name}\" failed ({text})"),
+    }
 }
 
 /// The paths that match, sorted. Directories that cannot be read match nothing, as in glob(3).
@@ -79,8 +109,9 @@ fn glob(pattern: &Path) -> Result<Vec<PathBuf>, String> {
         }
         paths = next;
     }
-    paths.retain(|path| path.exists());
-    paths.sort();
+    // A link that leads nowhere is found, so that its file is missed.
+    paths.retain(|path| path.symlink_metadata().is_ok());
+    paths.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(paths)
 }
 
@@ -195,13 +226,20 @@ mod tests {
         for name in ["b.conf", "a.conf", "c.txt", ".d.conf"] {
             fs::write(prefix.join("sites").join(name), name).unwrap();
         }
-        fs::write(prefix.join("latin1.conf"), b"\xe9").unwrap();
+        fs::write(prefix.join("latin1.conf"), b"# \xe9\na \xe9;").unwrap();
+        fs::write(prefix.join("comment.conf"), b"a; # \xe9\n").unwrap();
         let mut disk = Disk { prefix: prefix.clone() };
         let names: Vec<_> = disk.load("sites/*.conf").unwrap().into_iter().map(|source| source.name).collect();
-        assert_eq!(names, ["sites/a.conf", "sites/b.conf"]);
+        assert_eq!(names, ["a.conf", "b.conf"].map(|name| prefix.join("sites").join(name).display().to_string()));
         assert_eq!(disk.load("nothing/*.conf"), Ok(vec![]));
-        assert!(disk.load("missing.conf").unwrap_err().ends_with("missing.conf\": no such file"));
-        assert!(disk.load("latin1.conf").unwrap_err().ends_with("is not UTF-8 text"));
+        let missing = format!("open() \"{}/missing.conf\" failed (2: No such file or directory)", prefix.display());
+        assert_eq!(disk.load("missing.conf"), Err(missing));
+        let directory = format!("pread() \"{}/sites\" failed (21: Is a directory)", prefix.display());
+        assert_eq!(disk.load("sites"), Err(directory));
+        assert!(disk.load("latin1.conf").unwrap_err().ends_with("is not UTF-8 text, see its line 2"));
+        assert_eq!(disk.load("comment.conf").unwrap()[0].text, "a; # \u{fffd}\n");
+        std::os::unix::fs::symlink("nowhere", prefix.join("sites/z.conf")).unwrap();
+        assert!(disk.load("sites/*.conf").unwrap_err().ends_with("z.conf\" failed (2: No such file or directory)"));
         fs::remove_dir_all(prefix).unwrap();
     }
 }

@@ -4,14 +4,17 @@
 //! line builds the same tree with the same types, so that there is one path from settings to a server.
 #![forbid(unsafe_code)]
 
+mod format;
 mod include;
+mod lexer;
 mod nearest;
 mod parse;
 mod tree;
 mod value;
 
-pub use include::{Disk, Loader, NoFiles, Source, matches};
+pub use format::format;
+pub use include::{Disk, Loader, NoFiles, Source, matches, read_file};
 pub use nearest::nearest;
-pub use parse::parse;
-pub use tree::{At, Diagnostic, Directive, Word};
-pub use value::{size, time_ms};
+pub use parse::{Parsed, parse, parse_alone, parse_flag, read};
+pub use tree::{At, Diagnostic, Directive, Severity, Word};
+pub use value::{number, offset, signed_time_s, size, time_ms, time_s};

@@ -7,6 +7,8 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     let bound = (name.len() / 3).max(1);
     candidates
         .into_iter()
+        // One edit changes the length by one at most.
+        .filter(|candidate| candidate.chars().count().abs_diff(name.len()) <= bound)
         .map(|candidate| (distance(&name, candidate), candidate))
         .filter(|&(distance, _)| distance <= bound)
         .min_by_key(|&(distance, _)| distance)

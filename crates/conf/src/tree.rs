@@ -59,12 +59,16 @@ pub struct Directive {
     pub name: Word,
     pub args: Vec<Word>,
     pub block: Option<Vec<Directive>>,
+    /// The line of the `;` or `{` behind its words; 0: it is from no file. nginx names this line in its messages.
+    pub line: u32,
+    /// The line of the `}` of its block, or `line`. nginx names it for what it finds out after the block.
+    pub close: u32,
 }
 
 impl Directive {
     /// A directive without arguments; `arg` and `block` add to it.
     pub fn new(name: impl Into<String>, at: At) -> Self {
-        Directive { name: Word::new(name, at), args: Vec::new(), block: None }
+        Directive { name: Word::new(name, at), ..Directive::default() }
     }
 
     /// Adds an argument, written where the directive was.
@@ -140,17 +144,51 @@ fn write_word(f: &mut fmt::Formatter<'_>, word: &Word) -> fmt::Result {
     f.write_str("\"")
 }
 
+/// How bad it is, by nginx's names of log levels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    #[default]
+    Emerg,
+    /// It can.
+    Warn,
+}
+
+impl Severity {
+    /// As it stands in brackets in a log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Emerg => "emerg",
+            Severity::Warn => "warn",
+        }
+    }
+}
+
 /// What is wrong, where, and what to do about it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Diagnostic {
     pub at: At,
+    /// The line that nginx names, if it is not that of `at`: it names the one on which a directive ends. 0: that of `at`.
+    pub line: u32,
     pub message: String,
     pub hint: Option<String>,
+    pub severity: Severity,
 }
 
 impl Diagnostic {
     pub fn new(at: At, message: impl Into<String>) -> Self {
-        Diagnostic { at, message: message.into(), hint: None }
+        Diagnostic { at, message: message.into(), ..Diagnostic::default() }
+    }
+
+    /// About a whole directive; nginx names the line of its `;` or `{`.
+    pub fn of(directive: &Directive, message: impl Into<String>) -> Self {
+        Diagnostic::new(directive.name.at.clone(), message).line(directive.line)
+    }
+
+    /// About the argument `index` of a directive, or about the directive if it has no such argument.
+    pub fn of_arg(directive: &Directive, index: usize, message: impl Into<String>) -> Self {
+        let word = directive.args.get(index).unwrap_or(&directive.name);
+        Diagnostic::new(word.at.clone(), message).line(directive.line)
     }
 
     /// Adds what to do.
@@ -159,11 +197,39 @@ impl Diagnostic {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Sets the line that nginx names.
+    #[must_use]
+    pub fn line(mut self, line: u32) -> Self {
+        self.line = line;
+        self
+    }
+
+    /// Makes it one that does not stop anything.
+    #[must_use]
+    pub fn warn(mut self) -> Self {
+        self.severity = Severity::Warn;
+        self
+    }
+
+    /// As nginx writes it, without the program's name and the level: `MESSAGE in FILE:LINE`. Without a place, the
+    /// message alone.
+    pub fn nginx(&self) -> String {
+        match &self.at {
+            At::File { name, line, .. } => {
+                let line = if self.line == 0 { *line } else { self.line };
+                format!("{} in {name}:{line}", self.message)
+            }
+            At::Default => self.message.clone(),
+            At::Flag(_) | At::Setting { .. } | At::Env(_) => format!("{} in command line", self.message),
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)?;
+        let warning = if self.severity == Severity::Warn { "warning: " } else { "" };
+        write!(f, "{}: {warning}{}", self.at, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
@@ -192,6 +258,18 @@ mod tests {
     fn a_diagnostic_points_and_hints() {
         let diagnostic = Diagnostic::new(At::Flag("--bnid".into()), "unknown option").hint("did you mean --bind?");
         assert_eq!(diagnostic.to_string(), "--bnid: unknown option\n  hint: did you mean --bind?");
+    }
+
+    #[test]
+    fn nginx_names_the_line_on_which_a_directive_ends() {
+        let at = |line| At::File { name: "/etc/nginx/nginx.conf".into(), line, column: 5 };
+        let mut directive = Directive::new("listen", at(3)).word(Word::new("x", at(4)));
+        directive.line = 6;
+        assert_eq!(Diagnostic::new(at(3), "odd").nginx(), "odd in /etc/nginx/nginx.conf:3");
+        assert_eq!(Diagnostic::of(&directive, "odd").hint("h").nginx(), "odd in /etc/nginx/nginx.conf:6");
+        assert_eq!(Diagnostic::of_arg(&directive, 0, "odd").to_string(), "/etc/nginx/nginx.conf:4:5: odd");
+        assert_eq!(Diagnostic::new(At::Flag("-g".into()), "odd").nginx(), "odd in command line");
+        assert_eq!(Diagnostic::new(At::Default, "odd").warn().nginx(), "odd");
     }
 
     #[test]
