@@ -31,6 +31,12 @@ impl<'f> AcceptEncoding<'f> {
         star.unwrap_or(u16::from(identity))
     }
 
+    /// The weight of a coding that is asked for by its own name: neither `*` nor `x-gzip` counts, as in nginx.
+    pub fn named(&self, coding: &[u8]) -> u16 {
+        let mut items = list(self.value.unwrap_or_default()).map(weighted);
+        items.find(|(name, _)| name.eq_ignore_ascii_case(coding)).map_or(0, |(_, weight)| weight)
+    }
+
     /// The index of the best of `codings`, which stand in the server's order of preference: the first of those with
     /// the highest weight. `None`: the client prefers none of them over the content as it is.
     pub fn best(&self, codings: &[&str]) -> Option<usize> {

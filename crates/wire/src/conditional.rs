@@ -70,6 +70,34 @@ pub fn evaluate(is_read: bool, conditions: &Conditions<'_>, ours: &Validators<'_
     if unchanged && is_read { Outcome::NotModified } else { Outcome::Proceed }
 }
 
+/// The same as nginx does: all conditions must agree, dates beside tags, and a date that is none is before all others.
+pub fn evaluate_all(conditions: &Conditions<'_>, ours: &Validators<'_>, since: Since) -> Outcome {
+    let tag = ours.etag.and_then(ETag::parse);
+    let is_ours = |list: &[u8], same: fn(ETag<'_>, ETag<'_>) -> bool| {
+        list == b"*" || tag.is_some_and(|tag| etag::any(list, |theirs| same(theirs, tag)))
+    };
+    // Old browsers put `; length=N` behind the date.
+    let date = |value: &[u8]| date::parse(value.split(|&byte| byte == b';').next().unwrap_or_default());
+    let unmodified = |value: &[u8]| ours.modified.is_some_and(|own| date(value).is_some_and(|date| own <= date));
+    if conditions.if_unmodified_since.is_some_and(|value| !unmodified(value))
+        || conditions.if_match.is_some_and(|list| !is_ours(list, |theirs, own| theirs.strong_eq(own)))
+    {
+        return Outcome::PreconditionFailed;
+    }
+    let unchanged = |value: &[u8]| match (ours.modified, since) {
+        (None, _) | (_, Since::Off) => false,
+        (Some(own), Since::Exact) => date(value) == Some(own),
+        (Some(own), Since::Before) => date(value).is_some_and(|date| own <= date),
+    };
+    if conditions.if_modified_since.is_none() && conditions.if_none_match.is_none()
+        || conditions.if_modified_since.is_some_and(|value| !unchanged(value))
+        || conditions.if_none_match.is_some_and(|list| !is_ours(list, |theirs, own| theirs.weak_eq(own)))
+    {
+        return Outcome::Proceed;
+    }
+    Outcome::NotModified
+}
+
 /// Whether a Range field counts beside this If-Range (RFC 9110 section 13.1.5): the same strong tag, or exactly the
 /// same date.
 pub fn if_range(value: &[u8], ours: &Validators<'_>) -> bool {
@@ -154,6 +182,30 @@ mod tests {
         let same = Conditions { if_modified_since: Some(DATE), ..NONE };
         assert_eq!(evaluate(true, &same, &OURS, Since::Exact), Outcome::NotModified);
         assert_eq!(evaluate(true, &same, &OURS, Since::Off), Outcome::Proceed);
+    }
+
+    #[test]
+    fn all_must_agree() {
+        use Outcome::{NotModified, PreconditionFailed, Proceed};
+        let ask = |conditions| evaluate_all(&conditions, &OURS, Since::Exact);
+        assert_eq!(ask(NONE), Proceed);
+        for (tag, since, expected) in [
+            (&b"\"a\""[..], DATE, NotModified),
+            (b"*", DATE, NotModified),
+            (b"\"a\"", LATER, Proceed),
+            (b"\"b\"", DATE, Proceed),
+            (b"W/\"a\"", b"Sun, 06 Nov 1994 08:49:37 GMT; length=12", NotModified),
+        ] {
+            let both = Conditions { if_none_match: Some(tag), if_modified_since: Some(since), ..NONE };
+            assert_eq!(ask(both), expected);
+            let both = Conditions { if_match: Some(tag), if_unmodified_since: Some(since), ..NONE };
+            let failed = tag == b"\"b\"" || tag.starts_with(b"W/");
+            assert_eq!(ask(both), if failed { PreconditionFailed } else { Proceed });
+        }
+        assert_eq!(ask(Conditions { if_unmodified_since: Some(b"junk"), ..NONE }), PreconditionFailed);
+        let none = Validators::default();
+        let star = Conditions { if_none_match: Some(b"*"), ..NONE };
+        assert_eq!(evaluate_all(&star, &none, Since::Exact), NotModified);
     }
 
     #[test]

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod cidr;
 pub mod conditional;
 pub mod date;
 pub mod etag;
 pub mod forwarded;
 pub mod h1;
 pub mod media;
+pub mod proxy_protocol;
 mod quoted;
 pub mod range;
 pub mod uri;

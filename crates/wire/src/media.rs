@@ -29,8 +29,8 @@ pub fn is_text(media_type: &str) -> bool {
 /// Bytes of the longest extension in the table.
 const LONGEST: usize = 11;
 
-/// Sorted by extension.
-const TYPES: &[(&str, &str)] = &[
+/// Extensions and their types, sorted by extension.
+pub const TYPES: &[(&str, &str)] = &[
     ("3gp", "video/3gpp"),
     ("7z", "application/x-7z-compressed"),
     ("aac", "audio/aac"),

@@ -8,7 +8,7 @@ const MAX_RANGES: usize = 64;
 /// What a Range field asks of a representation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ranges {
-    /// Serve the whole with 200: another unit, too many ranges, or more bytes in all than the whole has.
+    /// Serve the whole with 200: another unit, an empty representation, too many ranges, or more bytes in all than the whole has.
     Whole,
     /// Answer 416: the syntax is wrong, or nothing asked for exists.
     Unsatisfiable,
@@ -22,6 +22,9 @@ impl Ranges {
         let Some(specs) = value.get(6..).filter(|_| value[..6].eq_ignore_ascii_case(b"bytes=")) else {
             return Ranges::Whole;
         };
+        if len == 0 || specs.is_empty() {
+            return Ranges::Whole;
+        }
         let mut ranges = Vec::new();
         let mut total: u64 = 0;
         for (count, spec) in specs.split(|&b| b == b',').enumerate() {
@@ -102,7 +105,7 @@ mod tests {
             ("bytes=10-12,-0", Ranges::Unsatisfiable),
             ("bytes=99999999999999999999999-", Ranges::Unsatisfiable),
             ("bytes=5-4", Ranges::Unsatisfiable),
-            ("bytes=", Ranges::Unsatisfiable),
+            ("bytes=", Ranges::Whole),
             ("bytes=-", Ranges::Unsatisfiable),
             ("bytes=a-b", Ranges::Unsatisfiable),
             ("bytes=+1-2", Ranges::Unsatisfiable),
@@ -118,8 +121,8 @@ mod tests {
         for (value, expected) in table {
             assert_eq!(Ranges::parse(value.as_bytes(), 10), expected, "{value}");
         }
-        assert_eq!(Ranges::parse(b"bytes=0-", 0), Ranges::Unsatisfiable);
-        assert_eq!(Ranges::parse(b"bytes=-1", 0), Ranges::Unsatisfiable);
+        assert_eq!(Ranges::parse(b"bytes=0-", 0), Ranges::Whole);
+        assert_eq!(Ranges::parse(b"bytes=-1", 0), Ranges::Whole);
     }
 
     #[test]

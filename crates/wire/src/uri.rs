@@ -111,7 +111,6 @@ pub fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a decoded path with all escaped that could not stand in a target as it is.
 pub fn escape_path(path: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.reserve(path.len());
     for &byte in path {
         let plain = byte.is_ascii_alphanumeric()
@@ -120,9 +119,139 @@ pub fn escape_path(path: &[u8], out: &mut Vec<u8>) {
         if plain {
             out.push(byte);
         } else {
-            out.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
+            push_escaped(byte, out);
         }
     }
+}
+
+/// Where escaped text is to stand; this decides which bytes are escaped. The sets are nginx's. All of them escape
+/// control characters, DEL, bytes above it and the space; each lists what else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Escape {
+    /// A path, as in the Location of a redirect to a directory: also `"#%<>?\^{|}` and the backtick.
+    Path,
+    /// A value within a query, as captures put into one: as `Path`, and `&+;`.
+    Query,
+    /// One segment or name: all but letters, digits and `-._~`.
+    Component,
+    /// A link within HTML: as `Path`, and `'`, but not `?`.
+    Html,
+    /// The URL of a Refresh: as `Html` without `#%}`, and `~`.
+    Refresh,
+    /// A key of memcached: `%`, control characters and space only.
+    Memcached,
+}
+
+impl Escape {
+    /// Whether `byte` is to be escaped.
+    pub fn applies(self, byte: u8) -> bool {
+        if byte <= b' ' {
+            return true;
+        }
+        if self == Escape::Memcached {
+            return byte == b'%';
+        }
+        if byte >= 0x7f {
+            return true;
+        }
+        match self {
+            Escape::Component => !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')),
+            Escape::Path => byte == b'?' || is_unsafe(byte),
+            Escape::Query => matches!(byte, b'?' | b'&' | b'+' | b';') || is_unsafe(byte),
+            Escape::Html => byte == b'\'' || is_unsafe(byte),
+            Escape::Refresh => matches!(byte, b'\'' | b'~') || (is_unsafe(byte) && !matches!(byte, b'#' | b'%' | b'}')),
+            Escape::Memcached => false,
+        }
+    }
+}
+
+/// What nginx escapes wherever it escapes at all.
+fn is_unsafe(byte: u8) -> bool {
+    matches!(byte, b'"' | b'#' | b'%' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+/// Appends `text` with the bytes that may not stand there as they are as `%XX`.
+pub fn escape(text: &[u8], place: Escape, out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    for &byte in text {
+        if place.applies(byte) {
+            push_escaped(byte, out);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// Appends `text` with `<>&"` as entities.
+pub fn escape_html(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    for &byte in text {
+        match byte {
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'"' => out.extend_from_slice(b"&quot;"),
+            byte => out.push(byte),
+        }
+    }
+}
+
+/// What is decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unescape {
+    /// Every escape, in all of the text.
+    All,
+    /// Every escape up to the first `?`, be it escaped or not; the rest stays as it is.
+    Uri,
+    /// As `Uri`, but only what is safe in a Location: bytes above `%` and below DEL.
+    Redirect,
+}
+
+/// Appends `text` decoded as nginx does. Of what is no escape, the `%` is dropped if no hexadecimal digit follows, and
+/// all three bytes if only one does; an escape cut off by the end is dropped, too.
+pub fn unescape(text: &[u8], what: Unescape, out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let byte = text[at];
+        if byte == b'?' && what != Unescape::All {
+            out.extend_from_slice(&text[at..]);
+            return;
+        }
+        if byte != b'%' {
+            out.push(byte);
+            at += 1;
+            continue;
+        }
+        let Some(&first) = text.get(at + 1) else { return };
+        if hex(first).is_none() {
+            out.push(first);
+            at += 2;
+            continue;
+        }
+        if at + 2 >= text.len() {
+            return;
+        }
+        let decoded = escaped(&text[at..]);
+        at += 3;
+        match (decoded, what) {
+            (None, _) => {}
+            (Some(b'?'), Unescape::Uri | Unescape::Redirect) => {
+                out.push(b'?');
+                out.extend_from_slice(&text[at..]);
+                return;
+            }
+            (Some(byte), Unescape::Redirect) if byte <= b'%' || byte >= 0x7f => {
+                out.extend_from_slice(&text[at - 3..at]);
+            }
+            (Some(byte), _) => out.push(byte),
+        }
+    }
+}
+
+fn push_escaped(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
 }
 
 #[cfg(test)]
@@ -189,6 +318,56 @@ mod tests {
         let mut out = Vec::new();
         escape_path(b"/a b?c#d%\xe9\r\n\"<>", &mut out);
         assert_eq!(out, b"/a%20b%3Fc%23d%25%E9%0D%0A%22%3C%3E");
+    }
+
+    /// What stays as it is among the printable ASCII characters, as nginx answers.
+    #[test]
+    fn each_place_escapes_its_bytes() {
+        let printable: Vec<u8> = (0x21..0x7f).collect();
+        let table: &[(Escape, &str)] = &[
+            (Escape::Path, "!$&'()*+,-./0123456789:;=@A-Z[]_a-z~"),
+            (Escape::Query, "!$'()*,-./0123456789:=@A-Z[]_a-z~"),
+            (Escape::Component, "-.0123456789A-Z_a-z~"),
+            (Escape::Html, "!$&()*+,-./0123456789:;=?@A-Z[]_a-z~"),
+            (Escape::Refresh, "!#$%&()*+,-./0123456789:;=?@A-Z[]_a-z}"),
+        ];
+        for &(place, expected) in table {
+            let plain: Vec<u8> = printable.iter().copied().filter(|&byte| !place.applies(byte)).collect();
+            let letters = |text: &str| text.replace("A-Z", "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+            let expected = letters(expected).replace("a-z", "abcdefghijklmnopqrstuvwxyz");
+            assert_eq!(String::from_utf8_lossy(&plain), expected, "{place:?}");
+            assert!((0..=0x20).chain(0x7f..=0xff).all(|byte| place.applies(byte)), "{place:?}");
+        }
+        assert!(!Escape::Memcached.applies(0xff) && !Escape::Memcached.applies(b'"'));
+        let mut out = Vec::new();
+        escape(b"a b%\xe9?", Escape::Query, &mut out);
+        assert_eq!(out, b"a%20b%25%E9%3F");
+    }
+
+    #[test]
+    fn html() {
+        let mut out = Vec::new();
+        escape_html(b"<a href=\"x\">&'\xe9</a>", &mut out);
+        assert_eq!(out, b"&lt;a href=&quot;x&quot;&gt;&amp;'\xe9&lt;/a&gt;");
+    }
+
+    #[test]
+    fn unescaping() {
+        let table: &[(&str, Unescape, &str)] = &[
+            ("a%zz%4zb%41%7e%20%25%3fc%41?d%41", Unescape::Redirect, "azzbA~%20%25?c%41?d%41"),
+            ("a%zz%4zb%41%7e%20%25%3fc%41?d%41", Unescape::Uri, "azzbA~ %?c%41?d%41"),
+            ("a%zz%4zb%41%7e%20%25%3fc%41?d%41", Unescape::All, "azzbA~ %?cA?dA"),
+            ("a?%41", Unescape::Redirect, "a?%41"),
+            ("a?%41", Unescape::All, "a?A"),
+            ("a%", Unescape::All, "a"),
+            ("a%4", Unescape::All, "a"),
+            ("%%41", Unescape::All, "%41"),
+        ];
+        for &(text, what, expected) in table {
+            let mut out = Vec::new();
+            unescape(text.as_bytes(), what, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{text} {what:?}");
+        }
     }
 
     proptest! {

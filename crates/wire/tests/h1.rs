@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use wire::h1::{Chunk, ChunkedDecoder, Framing, Head, Limits, Refusal, parse};
 
 /// Small enough to be broken by small files.
-const LIMITS: Limits = Limits { line: 256, fields: 16, field_size: 400, head: 1200 };
+const LIMITS: Limits = Limits { line: 256, fields: 16, field_size: 400, head: 1200, nginx: None };
 const TRAILERS: usize = 512;
 
 #[test]

@@ -1,13 +1,15 @@
 //! Which proxies are believed: addresses, networks, everyone.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
+
+use crate::cidr::Cidr;
 
 /// The proxies that are believed, from a text like that of Gunicorn's and Uvicorn's `--forwarded-allow-ips`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Trusted {
     all: bool,
     unix: bool,
-    networks: Vec<Network>,
+    networks: Vec<Cidr>,
     literals: Vec<String>,
 }
 
@@ -22,7 +24,7 @@ impl Trusted {
                 trusted.all = true;
             } else if entry == "unix" || entry.starts_with("unix:") {
                 trusted.unix = true;
-            } else if let Some(network) = Network::parse(entry)? {
+            } else if let Some(network) = network(entry)? {
                 trusted.networks.push(network);
             } else {
                 trusted.literals.push(entry.to_owned());
@@ -36,8 +38,8 @@ impl Trusted {
         if self.all {
             return true;
         }
-        let (v4, bits) = canonical(ip);
-        self.networks.iter().any(|network| network.contains(v4, bits))
+        let ip = ip.to_canonical();
+        self.networks.iter().any(|network| network.contains(ip))
     }
 
     /// Whether peers that come through a Unix socket are trusted.
@@ -56,76 +58,42 @@ impl Trusted {
     }
 }
 
-/// A network; an address is one with all bits given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Network {
-    v4: bool,
-    /// The address from the top bit down; what lies behind the prefix is zero.
-    bits: u128,
-    prefix: u32,
-}
-
-impl Network {
-    /// `None` if `entry` does not even look like an address.
-    fn parse(entry: &str) -> Result<Option<Network>, String> {
-        let (address, prefix) = match entry.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (entry, None),
+/// Reads a network. `None` if `entry` does not even look like an address.
+fn network(entry: &str) -> Result<Option<Cidr>, String> {
+    let (address, prefix) = match entry.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (entry, None),
+    };
+    let Ok(ip) = address.parse::<IpAddr>() else {
+        let is_network = prefix.is_some_and(|bits| !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit()));
+        return if is_network || resembles_address(address) {
+            Err(format!("`{entry}` is no IP address or network: write one like 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
+        } else {
+            Ok(None)
         };
-        let Ok(ip) = address.parse::<IpAddr>() else {
-            let is_network =
-                prefix.is_some_and(|bits| !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit()));
-            return if is_network || resembles_address(address) {
-                Err(format!("`{entry}` is no IP address or network: write one like 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
-            } else {
-                Ok(None)
-            };
-        };
-        let width = if ip.is_ipv4() { 32 } else { 128 };
-        let digits = prefix.filter(|prefix| !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit()));
-        let mut len = match (prefix, digits.and_then(|digits| digits.parse::<u32>().ok())) {
-            (None, _) => width,
-            (Some(_), Some(len)) if len <= width => len,
-            _ => return Err(format!("`{entry}`: what follows the slash is a number of bits, 0 to {width}")),
-        };
-        let (v4, bits) = canonical(ip);
-        if v4 && width == 128 {
-            if len < 96 {
-                return Err(format!("`{entry}` is neither an IPv4 nor an IPv6 network: write it as one of them"));
-            }
-            len -= 96;
-        }
-        let network = Network { v4, bits: bits & mask(len), prefix: len };
-        if network.bits != bits {
-            return Err(format!(
-                "`{entry}` has bits set behind the first {len}: write {}/{len} for the network, or {address} for the \
-                 one address",
-                network.address()
-            ));
-        }
-        Ok(Some(network))
+    };
+    let width = if ip.is_ipv4() { 32 } else { 128 };
+    let digits = prefix.filter(|prefix| !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit()));
+    let mut len = match (prefix, digits.and_then(|digits| digits.parse::<u8>().ok())) {
+        (None, _) => width,
+        (Some(_), Some(len)) if len <= width => len,
+        _ => return Err(format!("`{entry}`: what follows the slash is a number of bits, 0 to {width}")),
+    };
+    let canonical = ip.to_canonical();
+    if canonical.is_ipv4() && width == 128 {
+        len = len
+            .checked_sub(96)
+            .ok_or_else(|| format!("`{entry}` is neither an IPv4 nor an IPv6 network: write it as one of them"))?;
     }
-
-    fn contains(&self, v4: bool, bits: u128) -> bool {
-        self.v4 == v4 && bits & mask(self.prefix) == self.bits
+    match Cidr::new(canonical, len) {
+        Some((network, false)) => Ok(Some(network)),
+        Some((network, true)) => Err(format!(
+            "`{entry}` has bits set behind the first {len}: write {}/{len} for the network, or {address} for the one \
+             address",
+            network.address()
+        )),
+        None => Err(format!("`{entry}`: what follows the slash is a number of bits, 0 to {width}")),
     }
-
-    fn address(&self) -> IpAddr {
-        if self.v4 { Ipv4Addr::from((self.bits >> 96) as u32).into() } else { IpAddr::V6(self.bits.into()) }
-    }
-}
-
-/// Whether it is IPv4, and its bits from the top down.
-fn canonical(ip: IpAddr) -> (bool, u128) {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => (true, u128::from(u32::from(ip)) << 96),
-        IpAddr::V6(ip) => (false, ip.into()),
-    }
-}
-
-/// The first `prefix` bits set.
-fn mask(prefix: u32) -> u128 {
-    !u128::MAX.checked_shr(prefix).unwrap_or(0)
 }
 
 /// Whether someone who wrote this meant an address: only digits and dots, or an IPv6 address's characters.

@@ -3,9 +3,10 @@
 //! The result depends on the bytes only, never on how they were cut into reads: each check is made when a line is
 //! complete, and a limit is broken at a position, not at a read.
 
+use super::nginx;
 use super::scan::{control, decimal, list, token_len};
 use super::target::{is_host, request_line};
-use super::{Field, Form, Framing, Known, Limits, Method, Refusal, Span, Version};
+use super::{AsNginx, Field, Form, Framing, Known, Limits, Method, Refusal, Span, Version};
 
 /// Blank lines that are skipped before a request line (RFC 9112 section 2.2).
 const BLANK_LINES: u8 = 4;
@@ -36,16 +37,21 @@ pub struct Head {
     pub upgrade: bool,
     /// The value of the Host field.
     pub host: Option<Span>,
+    /// Lines that were left out because they are no good fields, as nginx does; the first few of them.
+    pub left_out: Vec<Span>,
     progress: Progress,
 }
 
 /// Where a parse stands. `line <= scanned <= bytes seen so far`.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-struct Progress {
+pub(super) struct Progress {
     /// Where the current line begins.
-    line: usize,
+    pub(super) line: usize,
     /// No control character is between `line` and here.
-    scanned: usize,
+    pub(super) scanned: usize,
+    /// Where the buffer that the current line is in would begin with nginx, and how many large ones there are.
+    pub(super) buffer: usize,
+    pub(super) buffers: usize,
     stage: Stage,
     blank_lines: u8,
     length: Option<u64>,
@@ -82,6 +88,7 @@ impl Default for Head {
             expect_continue: false,
             upgrade: false,
             host: None,
+            left_out: Vec::new(),
             progress: Progress::default(),
         }
     }
@@ -97,6 +104,16 @@ impl Head {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         *self = Head { fields, ..Head::default() };
+    }
+
+    /// Whether the request line was read.
+    pub fn has_line(&self) -> bool {
+        self.progress.stage != Stage::RequestLine
+    }
+
+    /// Of a head that is refused or not complete: where the last line that was looked at begins.
+    pub fn last_line(&self) -> usize {
+        self.progress.line
     }
 
     /// The value of the first field of that name.
@@ -148,16 +165,34 @@ fn parse_lines(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<Option<us
         let start = head.progress.line;
         match buf.get(start) {
             Some(b'\r') | None => {}
-            Some(_) if limits.fields != 0 && head.fields.len() >= limits.fields => return Err(Refusal::TooManyFields),
+            Some(_) if limits.nginx.is_none() && is_full(limits, head) => return Err(Refusal::TooManyFields),
             Some(_) => {}
         }
-        let Some(end) = line(buf, max, head, Refusal::FieldTooLarge, Refusal::ControlInField)? else { return Ok(None) };
+        let bound = limits.nginx.as_ref().map_or(Bound::Bytes(max), Bound::Buffers);
+        let found = line(buf, bound, head, Refusal::FieldTooLarge, Refusal::ControlInField)?;
+        let Some(end) = found else { return Ok(None) };
         if end == start {
             finish(head)?;
             return Ok(Some(end + 2));
         }
-        field(buf, start, end, head)?;
+        if let Err(refusal) = field(buf, start, end, limits, head) {
+            head.progress.line = start;
+            return Err(refusal);
+        }
     }
+}
+
+fn is_full(limits: &Limits, head: &Head) -> bool {
+    limits.fields != 0 && head.fields.len() >= limits.fields
+}
+
+/// How long a line may be.
+#[derive(Clone, Copy)]
+enum Bound<'l> {
+    /// So many bytes, without its line end.
+    Bytes(usize),
+    /// What nginx's buffers hold.
+    Buffers(&'l AsNginx),
 }
 
 /// Blank lines and the request line. False: more bytes are needed.
@@ -170,9 +205,22 @@ fn begin(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<bool, Refusal> 
             Some([0x16, 3, ..]) => return Err(Refusal::TlsHandshake),
             _ => {}
         }
-        let Some(end) = line(buf, max, head, Refusal::LineTooLong, Refusal::ControlInLine)? else { return Ok(false) };
+        let bound = limits.nginx.as_ref().map_or(Bound::Bytes(max), Bound::Buffers);
+        let found = match line(buf, bound, head, Refusal::LineTooLong, Refusal::ControlInLine) {
+            Err(Refusal::LineTooLong) => {
+                // What it would have been decides whether the answer has a body.
+                let text = &buf[start..];
+                head.method = Method::of(&text[..memchr::memchr(b' ', text).unwrap_or(0)]);
+                return Err(Refusal::LineTooLong);
+            }
+            other => other?,
+        };
+        let Some(end) = found else { return Ok(false) };
         if end > start {
-            request_line(buf, start, end, head)?;
+            match limits.nginx {
+                Some(_) => nginx::request_line(buf, start, end, head)?,
+                None => request_line(buf, start, end, head)?,
+            }
             head.progress.stage = Stage::Fields;
             return Ok(true);
         }
@@ -186,7 +234,7 @@ fn begin(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<bool, Refusal> 
 /// Finds the end of the current line (where its CRLF begins) and moves on to the next one.
 fn line(
     buf: &[u8],
-    max: usize,
+    bound: Bound<'_>,
     head: &mut Head,
     too_long: Refusal,
     in_line: Refusal,
@@ -194,7 +242,11 @@ fn line(
     let progress = &mut head.progress;
     let stop = control(buf, progress.scanned);
     progress.scanned = stop.unwrap_or(buf.len());
-    if progress.scanned - progress.line > max {
+    let fits = match bound {
+        Bound::Bytes(max) => progress.scanned - progress.line <= max,
+        Bound::Buffers(nginx) => nginx::make_room(nginx, progress),
+    };
+    if !fits {
         return Err(too_long);
     }
     let Some(stop) = stop else { return Ok(None) };
@@ -213,14 +265,30 @@ fn line(
 
 /// One field line, `buf[start..end]`, not empty.
 #[inline]
-fn field(buf: &[u8], start: usize, end: usize, head: &mut Head) -> Result<(), Refusal> {
+fn field(buf: &[u8], start: usize, end: usize, limits: &Limits, head: &mut Head) -> Result<(), Refusal> {
     let line = &buf[..end];
-    let name_end = start + token_len(&line[start..]);
+    let name_end = match &limits.nginx {
+        None => start + token_len(&line[start..]),
+        Some(_) => start + nginx::name_len(&line[start..]),
+    };
     match line.get(name_end) {
         Some(b':') if name_end > start => {}
         Some(b' ' | b'\t') if name_end == start => return Err(Refusal::ObsFold),
         Some(b' ' | b'\t') if only_space_before_colon(&line[name_end..]) => return Err(Refusal::SpaceBeforeColon),
+        None if limits.nginx.is_some() => {
+            nginx::leave_out(start, end, head);
+            return Ok(());
+        }
         _ => return Err(Refusal::FieldName),
+    }
+    if let Some(nginx) = &limits.nginx {
+        if !nginx.keep_invalid && !nginx::is_valid(nginx, &line[start..name_end]) {
+            nginx::leave_out(start, end, head);
+            return Ok(());
+        }
+        if is_full(limits, head) {
+            return Err(Refusal::TooManyFields);
+        }
     }
     let mut value = name_end + 1;
     while matches!(line.get(value), Some(b' ' | b'\t')) {
@@ -233,7 +301,7 @@ fn field(buf: &[u8], start: usize, end: usize, head: &mut Head) -> Result<(), Re
     let known = Known::of(&line[start..name_end]);
     let field = Field { name: Span::new(start, name_end), value: Span::new(value, value_end), known };
     head.fields.push(field);
-    special(&line[value..value_end], field, head)
+    special(&line[value..value_end], field, limits.nginx.is_some(), head)
 }
 
 fn only_space_before_colon(rest: &[u8]) -> bool {
@@ -242,7 +310,7 @@ fn only_space_before_colon(rest: &[u8]) -> bool {
 
 /// What the few fields that govern the message itself mean.
 #[inline]
-fn special(value: &[u8], field: Field, head: &mut Head) -> Result<(), Refusal> {
+fn special(value: &[u8], field: Field, nginx: bool, head: &mut Head) -> Result<(), Refusal> {
     match field.known {
         Known::Host => {
             if head.host.is_some() {
@@ -263,6 +331,9 @@ fn special(value: &[u8], field: Field, head: &mut Head) -> Result<(), Refusal> {
             if head.version == Version::Http10 {
                 return Err(Refusal::CodingOnHttp10);
             }
+            if nginx && head.progress.coding {
+                return Err(Refusal::SeveralCodings);
+            }
             if head.progress.coding || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Refusal::Coding);
             }
@@ -280,10 +351,11 @@ fn special(value: &[u8], field: Field, head: &mut Head) -> Result<(), Refusal> {
         }
         Known::Upgrade => head.progress.upgrade_field = true,
         Known::Expect => {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
+            let known = value.eq_ignore_ascii_case(b"100-continue");
+            if !known && !nginx {
                 return Err(Refusal::Expectation);
             }
-            head.expect_continue = head.version == Version::Http11;
+            head.expect_continue = known && head.version == Version::Http11;
         }
         _ => {}
     }

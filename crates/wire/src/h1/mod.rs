@@ -7,6 +7,7 @@ pub mod chunked;
 pub mod encode;
 mod head;
 mod known;
+mod nginx;
 mod refusal;
 pub(crate) mod scan;
 mod target;
@@ -105,11 +106,36 @@ pub struct Limits {
     pub field_size: usize,
     /// Bytes of the whole head.
     pub head: usize,
+    /// Read as nginx reads; then `line` and `field_size` do not count. `None`: by the book.
+    pub nginx: Option<AsNginx>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { line: 4094, fields: 100, field_size: 8190, head: 64 * 1024 }
+        Limits { line: 4094, fields: 100, field_size: 8190, head: 64 * 1024, nginx: None }
+    }
+}
+
+/// How nginx reads a head. It takes more spaces in the request line, any scheme and any 1.x version, passes over what is
+/// no field, and knows no Expect but one; methods are of capital letters, `-` and `_`. What could be read in two ways
+/// (line ends, folded lines, framing) is refused all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AsNginx {
+    /// Bytes of the first buffer that lines are put into, one after another.
+    pub first: usize,
+    /// Bytes of each further one. A line must fit into one.
+    pub buffer: usize,
+    /// How many further ones there are.
+    pub buffers: usize,
+    /// Fields whose names have other than letters, digits and `-` stay; otherwise they are left out.
+    pub keep_invalid: bool,
+    /// `_` is as good as a letter in names.
+    pub underscores: bool,
+}
+
+impl Default for AsNginx {
+    fn default() -> Self {
+        AsNginx { first: 1024, buffer: 8192, buffers: 4, keep_invalid: false, underscores: false }
     }
 }
 

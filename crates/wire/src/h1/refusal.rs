@@ -29,6 +29,7 @@ pub enum Refusal {
     LengthAndCoding,
     CodingOnHttp10,
     Coding,
+    SeveralCodings,
     Expectation,
     ChunkSize,
     ChunkExtension,
@@ -47,6 +48,14 @@ impl Refusal {
             Refusal::Coding => 501,
             Refusal::Version => 505,
             _ => 400,
+        }
+    }
+
+    /// The status that nginx answers with; 494 is its own for heads that are too large.
+    pub fn nginx_status(self) -> u16 {
+        match self {
+            Refusal::FieldTooLarge | Refusal::TooManyFields | Refusal::HeadTooLarge => 494,
+            other => other.status(),
         }
     }
 
@@ -79,6 +88,7 @@ impl Refusal {
             Refusal::LengthAndCoding => "both Content-Length and Transfer-Encoding",
             Refusal::CodingOnHttp10 => "Transfer-Encoding in an HTTP/1.0 request",
             Refusal::Coding => "Transfer-Encoding other than chunked",
+            Refusal::SeveralCodings => "several Transfer-Encoding headers",
             Refusal::Expectation => "Expect other than 100-continue",
             Refusal::ChunkSize => "invalid chunk size",
             Refusal::ChunkExtension => "invalid or too large chunk extension",

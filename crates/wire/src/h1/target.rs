@@ -27,7 +27,7 @@ pub(super) fn request_line(buf: &[u8], start: usize, end: usize, head: &mut Head
     head.method = Method::of(head.method_text.of(line));
     head.target = Span::new(target, target_end);
     head.version = version;
-    split_target(&line[..target_end], target, head)
+    split_target(&line[..target_end], target, head, scheme_len)
 }
 
 fn version(text: &[u8]) -> Result<Version, Refusal> {
@@ -45,8 +45,13 @@ fn version(text: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// Takes the target `line[start..]` apart.
-fn split_target(line: &[u8], start: usize, head: &mut Head) -> Result<(), Refusal> {
+/// Takes the target `line[start..]` apart. `scheme_len` tells how long its scheme is, with `://`.
+pub(super) fn split_target(
+    line: &[u8],
+    start: usize,
+    head: &mut Head,
+    scheme_len: fn(&[u8]) -> Option<usize>,
+) -> Result<(), Refusal> {
     let target = &line[start..];
     if head.method == Method::Connect {
         head.form = Form::Authority;
