@@ -73,6 +73,7 @@ fuzz: ## every fuzz target for a minute (fuzz/README.md)
 docs: $(STAMPS)/release ## the reference pages that are made from the tables of the program
 	@mkdir -p docs/reference
 	$(BIN)/daemun --settings-reference > docs/reference/settings.md
+	$(BIN)/daemun --directives-reference > docs/reference/directives.md
 	$(BIN)/daemun --settings-keywords > python/daemun/_keywords.py
 
 clean: ## remove what was built

@@ -42,6 +42,8 @@ class Source:
         self.tests_from = next(
             (number for number, line in enumerate(self.code) if re.match(r"\s*#\[cfg\(test\)\]", line)), len(self.code)
         )
+        if path.name == "tests.rs":
+            self.tests_from = 0  # all of the file is
 
     def find(self, pattern: str, tests: bool = True) -> Iterator[tuple[int, str]]:
         """(line number, what matched) in code, not in comments or literals; `tests`: the test module at the end too."""

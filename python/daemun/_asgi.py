@@ -63,12 +63,13 @@ def single_callable(application: Callable[[dict], Any]) -> Callable[..., Awaitab
 
 
 class Server:
-    """A worker's loop with its application."""
+    """A worker's loop with its application, and the others that share it."""
 
     def __init__(self, application: Any, reactor: Any, kind: str, lifespan: str, asgi: dict, log: Log) -> None:
         self._reactor = reactor
         self._log = log
         self._lifespan = None if lifespan == "off" else Lifespan(application, lifespan == "on", asgi, log)
+        self._others: list[Lifespan] = []
         self._ended = False
         if kind == "uvloop":
             self.loop = _uvloop()
@@ -91,11 +92,23 @@ class Server:
             with self._unless_ended():
                 self.loop.run_until_complete(self._lifespan.startup())
 
+    def join(self, application: Any, lifespan: str, asgi: dict) -> dict | None:
+        """Have another application start on this loop; its state, if it has a lifespan."""
+        if lifespan == "off":
+            return None
+        other = Lifespan(application, lifespan == "on", asgi, self._log)
+        self._others.append(other)
+        with self._unless_ended():
+            self.loop.run_until_complete(other.startup())
+        return other.state if other.supported else None
+
     def run(self) -> None:
         """Serve until the worker is done, and have the application stop."""
         if not self._ended:
             self.loop.run_forever()
         try:
+            for other in reversed(self._others):
+                self.loop.run_until_complete(other.shutdown())
             if self._lifespan:
                 self.loop.run_until_complete(self._lifespan.shutdown())
             self._cancel_all()

@@ -1,29 +1,108 @@
-//! Gunicorn's face: its settings as the configuration tree that a file would give. One path leads on from there.
+//! From settings to the engine's configuration. nginx's face brings its tree along; Gunicorn's settings are turned into
+//! the tree that a file would give. One path leads on from there.
 
-use conf::{At, Directive};
-use http::config::Config;
+pub mod shown;
 
-use crate::settings::{AccessLogFormat, Settings};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conf::{At, Diagnostic, Directive};
+use http::config::{self, Built, Config, Place};
+use http::log::target;
+
+use crate::host::AppSpec;
+use crate::nginx::{Layout, Parts};
+use crate::settings::{AccessLogFormat, Interface, Settings};
 
 /// Bodies up to this many bytes stay in memory.
 const BODY_BUFFER: &str = "128k";
 
-/// The configuration of a command line; the error has all its problems, a line or more each.
-pub fn configuration(settings: &Settings) -> Result<Config, String> {
-    Config::build(&tree(settings)).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })
+/// The engine's configuration; the error has all its problems, a line or more each. That of a file was built when it was
+/// read: workers share it with the master.
+pub fn configuration(settings: &Settings) -> Result<Arc<Config>, String> {
+    if let Some(setup) = &settings.nginx {
+        return Ok(setup.config.clone());
+    }
+    let here = Place { prefix: settings.chdir.clone(), conf: settings.chdir.clone(), access_log: None };
+    match Config::build(&tree(settings), &here) {
+        Ok(built) => Ok(Arc::new(built.config)),
+        Err(problems) => Err(problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// Where relative paths of a file begin.
+fn place(layout: &Layout) -> Place {
+    let conf = layout.file.parent().map(PathBuf::from).unwrap_or_default();
+    Place {
+        prefix: layout.prefix.clone(),
+        conf,
+        access_log: layout.access_log.as_ref().map(|path| path.display().to_string()),
+    }
+}
+
+/// What is built of a file's tree.
+pub fn built(tree: &[Directive], layout: &Layout) -> Result<Built, Vec<Diagnostic>> {
+    Config::build(tree, &place(layout))
+}
+
+/// What the process needs to know of a file's tree.
+pub fn parts(tree: &[Directive], layout: &Layout) -> Result<Parts, Vec<Diagnostic>> {
+    let Built { config, warnings } = built(tree, layout)?;
+    let logs = config.logs.iter().filter(|target| !target.has_variables() && !target.unused);
+    let logs = logs.filter_map(|target| match &target.place {
+        target::Place::File(path) => Some(layout.prefix.join(path)),
+        _ => None,
+    });
+    let mut logs: Vec<PathBuf> = logs.collect();
+    let errors = config.locations.iter().filter_map(|location| location.settings.error_log.as_deref()).flatten();
+    for path in errors.filter_map(|target| target.file(&layout.prefix)) {
+        if !logs.contains(&path) {
+            logs.push(path);
+        }
+    }
+    let apps = config.apps.iter().map(|app| app_spec(app, layout)).collect();
+    let listens = config.listens.iter().map(|listener| listener.listen.clone()).collect();
+    Ok(Parts { main: config.main.clone(), listens, apps, logs, warnings, config: Arc::new(config) })
+}
+
+fn app_spec(app: &config::AppSpec, layout: &Layout) -> AppSpec {
+    let path = |text: &String| layout.prefix.join(text);
+    AppSpec {
+        module: app.module.clone(),
+        home: app.home.as_ref().map(path),
+        chdir: app.chdir.as_ref().map(path),
+        path: app.path.iter().map(path).collect(),
+        threads: app.threads,
+        interface: match app.interface {
+            config::Interface::Auto => Interface::Auto,
+            config::Interface::Wsgi => Interface::Wsgi,
+            config::Interface::Asgi => Interface::Asgi,
+        },
+        env: app.env.clone(),
+        root_path: app.root_path.clone(),
+        max_requests: app.max_requests,
+        timeout: app.timeout.map_or(Duration::ZERO, Duration::from_millis),
+    }
+}
+
+/// The applications of a configuration, in its order.
+pub fn apps(config: &Config, settings: &Settings) -> Vec<AppSpec> {
+    match &settings.nginx {
+        Some(setup) => setup.apps.clone(),
+        None => config.apps.iter().map(|_| AppSpec::of(settings)).collect(),
+    }
 }
 
 /// The tree of a command line.
-fn tree(settings: &Settings) -> Vec<Directive> {
+pub fn tree(settings: &Settings) -> Vec<Directive> {
     let at = |setting: &str| At::Flag(settings.place(setting).into());
     let make = |name: &str, setting: &str, value: String| Directive::new(name, at(setting)).arg(value);
     let ms = |duration: std::time::Duration| format!("{}ms", duration.as_millis());
     let websocket = &settings.websocket;
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
 
+    let mut http = Vec::new();
     let mut server = vec![
         make("date_header", "date_header", on(settings.date_header)),
         make("server_header", "server_header", on(settings.server_header)),
@@ -43,12 +122,13 @@ fn tree(settings: &Settings) -> Vec<Directive> {
         Directive::new("client_body_buffer_size", At::Default).arg(BODY_BUFFER),
         Directive::new("keepalive_requests", At::Default).arg("0"),
         make("keepalive_timeout", "keepalive", ms(settings.keepalive)),
-        make("request_buffering", "request_buffering", on(settings.request_buffering)),
+        make("python_request_buffering", "request_buffering", on(settings.request_buffering)),
+        Directive::new("python_accel", At::Default).arg("off"),
+        Directive::new("python_raw_path", At::Default).arg("on"),
         make("request_field_size", "limit_request_field_size", settings.limit_request_field_size.to_string()),
-        make("request_fields", "limit_request_fields", settings.limit_request_fields.to_string()),
+        make("max_headers", "limit_request_fields", settings.limit_request_fields.to_string()),
         make("request_line_size", "limit_request_line", settings.limit_request_line.to_string()),
         make("sendfile", "sendfile", on(settings.sendfile)),
-        make("worker_connections", "worker_connections", settings.worker_connections.to_string()),
     ];
     for (name, value) in &settings.headers {
         server.push(make("add_header", "headers", name.clone()).arg(value).arg("always"));
@@ -60,17 +140,33 @@ fn tree(settings: &Settings) -> Vec<Directive> {
         server.push(make("client_body_temp_path", "tmp_upload_dir", directory.display().to_string()));
     }
     if let Some(path) = &settings.accesslog {
-        let format = match &settings.access_log_format {
+        let name = match &settings.access_log_format {
             AccessLogFormat::Json => "json",
-            AccessLogFormat::Atoms(format) => format,
+            AccessLogFormat::Atoms(format) => {
+                http.push(make("log_format", "access_log_format", "access".into()).arg("style=gunicorn").arg(format));
+                "access"
+            }
         };
-        server.push(make("access_log", "access_log_format", path.clone()).arg(format));
+        server.push(make("access_log", "accesslog", path.clone()).arg(name).arg("buffer=32k").arg("flush=250ms"));
     }
     for files in &settings.static_files {
-        let alias = make("alias", "static_files", files.directory.display().to_string());
-        server.push(make("location", "static_files", files.url.clone()).block([alias]));
+        let alias = make("alias", "static_files", format!("{}/", files.directory.display()));
+        let links = make("disable_symlinks", "static_files", "outside".into());
+        let hidden = make("hidden_files", "static_files", "off".into());
+        let prefix = make("location", "static_files", "^~".into()).arg(files.url.clone());
+        server.push(prefix.block([alias, links, hidden]));
     }
     let app = make("python_pass", "wsgi_app", settings.app.clone());
     server.push(make("location", "wsgi_app", "/".into()).block([app]));
-    vec![Directive::new("http", At::Default).block([Directive::new("server", At::Default).block(server)])]
+    let plain = |name: &str| Directive::new(name, At::Default);
+    http.push(plain("server").block(server));
+    vec![
+        plain("defaults").arg("modern"),
+        plain("events").block([make(
+            "worker_connections",
+            "worker_connections",
+            settings.worker_connections.to_string(),
+        )]),
+        plain("http").block(http),
+    ]
 }

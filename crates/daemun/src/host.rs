@@ -1,10 +1,67 @@
 //! What the process needs of the language that it hosts. The process builds and tests without it: see `main.rs`.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use http::app::App;
 
-use crate::settings::Settings;
+use crate::settings::{Interface, Settings};
+
+/// An application and the surroundings it wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSpec {
+    /// `MODULE[:CALLABLE]`
+    pub module: String,
+    /// A virtual environment, whose packages it uses.
+    pub home: Option<PathBuf>,
+    /// The directory to change to before it is imported.
+    pub chdir: Option<PathBuf>,
+    /// To be put before Python's module path.
+    pub path: Vec<PathBuf>,
+    /// Its threads; `None` is one.
+    pub threads: Option<usize>,
+    pub interface: Interface,
+    /// For its environment; a later one wins.
+    pub env: Vec<(String, String)>,
+    /// The path it is mounted under, without a slash at its end; empty = none.
+    pub root_path: String,
+    /// Requests after which a worker is replaced; 0 is never.
+    pub max_requests: u64,
+    /// Longest call; zero is no limit.
+    pub timeout: Duration,
+}
+
+impl AppSpec {
+    /// An application without any wishes.
+    pub fn new(module: impl Into<String>) -> AppSpec {
+        AppSpec {
+            module: module.into(),
+            home: None,
+            chdir: None,
+            path: Vec::new(),
+            threads: None,
+            interface: Interface::Auto,
+            env: Vec::new(),
+            root_path: String::new(),
+            max_requests: 0,
+            timeout: Duration::ZERO,
+        }
+    }
+
+    /// The application of a command line. Directory and environment are the whole process's there, and set already.
+    pub fn of(settings: &Settings) -> AppSpec {
+        AppSpec {
+            path: settings.pythonpath.clone(),
+            threads: Some(settings.threads),
+            interface: settings.interface,
+            root_path: settings.root_path.clone(),
+            max_requests: settings.max_requests,
+            timeout: settings.timeout,
+            ..AppSpec::new(settings.app.clone())
+        }
+    }
+}
 
 /// A value of the configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +102,10 @@ pub struct AppOptions {
 
 /// The interpreter. Called from the main thread, which does not hold its lock between calls.
 pub trait Host: Sync {
+    /// Loads what workers need of the standard library, in the master: their user may not be allowed to read it. To be
+    /// called before the first fork of workers that have applications; the second time it does nothing.
+    fn prepare(&self) -> Result<(), String>;
+
     /// Around each fork; what the interpreter's own `fork` does.
     fn before_fork(&self);
     fn after_fork_parent(&self);
@@ -57,7 +118,7 @@ pub trait Host: Sync {
     fn preload(&self, settings: &Settings) -> Result<(), LoadError>;
 
     /// Imports the application.
-    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<App, LoadError>;
+    fn load(&self, spec: &AppSpec, settings: &Settings, options: &AppOptions) -> Result<App, LoadError>;
 
     /// An application that shows why the real one cannot be loaded.
     fn explain(&self, error: &LoadError, options: &AppOptions) -> Result<App, LoadError>;

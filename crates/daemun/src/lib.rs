@@ -1,21 +1,26 @@
 //! The process: command line, master, workers, listeners, reload.
 //!
-//! `settings` reads what was asked for, `face` turns it into a configuration tree, `master` keeps the processes,
-//! `worker` is what one of them does, `host` is the interpreter as seen from here, `sys` the syscalls.
+//! `settings` reads what was asked for in Gunicorn's or Uvicorn's words, `nginx` in nginx's; `face` turns it into a
+//! configuration, `master` keeps the processes, `worker` is what one of them does, `wording` what they say, `host` is
+//! the interpreter as seen from here, `sys` the syscalls.
 
 pub mod error_log;
 pub mod face;
 pub mod host;
 pub mod master;
+pub mod nginx;
 pub mod settings;
 pub mod sys;
+pub mod wording;
 pub mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::sync::Arc;
 
-use host::{AppOptions, Host};
-use settings::{Action, Exit, Face, Settings, apply_environment};
+use host::{AppOptions, AppSpec, Host};
+use nginx::Program;
+use settings::{Action, Command, Exit, Face, Settings, apply_environment};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -25,12 +30,23 @@ pub fn run(args: Vec<OsString>, host: &'static dyn Host) -> i32 {
     let (face, arguments) = Face::of(&args);
     let made = match arguments.first().and_then(|first| first.to_str()) {
         Some("--settings-reference") => Some(settings::reference_markdown()),
+        Some("--directives-reference") => Some(http::config::reference::markdown()),
         Some("--settings-keywords") => Some(settings::keywords_python()),
         _ => None,
     };
     if let Some(text) = made {
         print(&text);
         return 0;
+    }
+    if face == Face::Nginx {
+        return nginx::run(Program::of(&args), arguments, host);
+    }
+    if let Face::Command(command) = face {
+        return match command {
+            Command::Explain => nginx::explain(arguments),
+            Command::Format => nginx::format(arguments),
+            Command::Help => nginx::help(arguments),
+        };
     }
     match act(face, arguments, host) {
         Ok(code) => code,
@@ -42,6 +58,8 @@ pub fn run(args: Vec<OsString>, host: &'static dyn Host) -> i32 {
 }
 
 fn act(face: Face, arguments: &[OsString], host: &'static dyn Host) -> Result<i32, Exit> {
+    let (arguments, show_tree) = take_flag(arguments, "-T");
+    let arguments = arguments.as_slice();
     let read = || {
         let env = |name: &str| std::env::var(name).ok();
         settings::from_command_line(face, arguments, &env, &|source| host.read_config(source))
@@ -56,8 +74,14 @@ fn act(face: Face, arguments: &[OsString], host: &'static dyn Host) -> Result<i3
             check(&settings, host)
         }
         Action::CheckConfig(settings) => check(&settings, host),
+        Action::Run(settings) if show_tree => {
+            configuration(&settings)?;
+            print(&face::shown::tree(&settings).iter().map(ToString::to_string).collect::<String>());
+            Ok(0)
+        }
         Action::Run(settings) => {
             configuration(&settings)?;
+            host.prepare().map_err(|why| Exit::new(1, why, None))?;
             let reread = || match read()? {
                 Action::Run(settings) => configuration(&settings).map(|_| settings),
                 _ => Err(Exit::new(1, "the settings no longer ask for a server", None)),
@@ -68,7 +92,7 @@ fn act(face: Face, arguments: &[OsString], host: &'static dyn Host) -> Result<i3
 }
 
 /// The configuration that the settings make; its problems are the start's problems.
-fn configuration(settings: &Settings) -> Result<http::config::Config, Exit> {
+fn configuration(settings: &Settings) -> Result<Arc<http::config::Config>, Exit> {
     face::configuration(settings).map_err(|problems| Exit::new(1, problems, None))
 }
 
@@ -76,13 +100,20 @@ fn configuration(settings: &Settings) -> Result<http::config::Config, Exit> {
 fn check(settings: &Settings, host: &'static dyn Host) -> Result<i32, Exit> {
     configuration(settings)?;
     let _applied = apply_environment(settings)?;
-    match host.load(&settings.app, settings, &AppOptions::default()) {
+    match host.load(&AppSpec::of(settings), settings, &AppOptions::default()) {
         Ok(_) => Ok(0),
         Err(error) => Err(Exit { code: 1, message: error.message }),
     }
 }
 
-fn print(text: &str) {
+/// The arguments without a flag that takes no value, and whether it was there.
+fn take_flag(arguments: &[OsString], flag: &str) -> (Vec<OsString>, bool) {
+    let rest: Vec<OsString> = arguments.iter().filter(|argument| *argument != flag).cloned().collect();
+    let found = rest.len() < arguments.len();
+    (rest, found)
+}
+
+pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     // A reader that closes early (`| head`) is no error.
     let _ = out.write_all(text.as_bytes());

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use daemun::host::{AppOptions, Host, LoadError, SettingValue};
+use daemun::host::{AppOptions, AppSpec, Host, LoadError, SettingValue};
 use daemun::settings::Settings;
 use http::app::App;
 
@@ -15,6 +15,10 @@ fn missing<T>() -> Result<T, LoadError> {
 }
 
 impl Host for NoInterpreter {
+    fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn before_fork(&self) {}
 
     fn after_fork_parent(&self) {}
@@ -29,7 +33,7 @@ impl Host for NoInterpreter {
         missing()
     }
 
-    fn load(&self, _: &str, _: &Settings, _: &AppOptions) -> Result<App, LoadError> {
+    fn load(&self, _: &AppSpec, _: &Settings, _: &AppOptions) -> Result<App, LoadError> {
         missing()
     }
 

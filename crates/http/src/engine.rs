@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::app::{App, Inbox, Jobs};
 use crate::config::Config;
-use crate::log::{AccessLog, ErrorLog};
+use crate::exchange::Request;
+use crate::log::{AccessLogs, ErrorLog};
 use crate::runtime::{Change, Task};
 use crate::slots::{Slot, State};
 use crate::sys;
@@ -48,7 +49,9 @@ pub struct Parts {
     pub slots: &'static [Slot],
     pub index: usize,
     pub log: Arc<ErrorLog>,
-    pub access: Option<AccessLog>,
+    /// Of each location, in the order of the configuration; empty: `log` for all.
+    pub error_logs: Vec<Arc<ErrorLog>>,
+    pub access: AccessLogs,
     pub front: Front,
     /// Requests after which the worker ends; 0 = never.
     pub max_requests: u64,
@@ -63,7 +66,10 @@ pub struct Engine {
     pub inbox: Inbox,
     pub registry: Registry,
     pub log: Arc<ErrorLog>,
-    pub access: Option<AccessLog>,
+    error_logs: Vec<Arc<ErrorLog>>,
+    pub access: AccessLogs,
+    /// Connections so far.
+    connections: AtomicU64,
     slots: &'static [Slot],
     index: usize,
     front: Front,
@@ -95,7 +101,9 @@ impl Engine {
             apps: parts.apps,
             registry: Registry::default(),
             log: parts.log,
+            error_logs: parts.error_logs,
             access: parts.access,
+            connections: AtomicU64::new(0),
             slots: parts.slots,
             index: parts.index,
             front: parts.front,
@@ -127,14 +135,59 @@ impl Engine {
         }
         self.inbox.watch(self.slot());
         self.registry.tick(elapsed);
-        if let Some(access) = &self.access {
-            access.flush();
-        }
+        self.access.tick(&self.log);
     }
 
     /// This worker's row in shared memory.
     pub fn slot(&self) -> &'static Slot {
         &self.slots[self.index]
+    }
+
+    /// The rows of all workers.
+    pub fn slots(&self) -> &'static [Slot] {
+        self.slots
+    }
+
+    /// The error log of the location that a request is in.
+    pub fn log_of(&self, request: &Request) -> &ErrorLog {
+        self.log_at(request.route.location)
+    }
+
+    /// The error log of a location, or of the block around it.
+    pub fn log_at(&self, location: u32) -> &ErrorLog {
+        self.error_logs.get(location as usize).unwrap_or(&self.log)
+    }
+
+    /// The error logs of the locations, in the order of the configuration; empty: there is one for all.
+    pub fn error_logs(&self) -> &[Arc<ErrorLog>] {
+        &self.error_logs
+    }
+
+    /// Opens all files of logs again under their names, after they were rotated.
+    pub fn reopen_logs(&self) {
+        let mut reopened: Vec<&Arc<ErrorLog>> = Vec::new();
+        for log in std::iter::once(&self.log).chain(&self.error_logs) {
+            if reopened.iter().any(|other| Arc::ptr_eq(other, log)) {
+                continue;
+            }
+            reopened.push(log);
+            if let Err(error) = log.reopen() {
+                self.log.error(format_args!("cannot reopen the error log: {error}"));
+            }
+        }
+        self.access.reopen(&self.log);
+    }
+
+    /// The error log of a connection that has no request yet: the first server's.
+    pub fn log_of_listener(&self, listen: usize) -> &ErrorLog {
+        let server = self.config.server(self.config.listens[listen].default_server);
+        self.error_logs.get(server.location as usize).unwrap_or(&self.log)
+    }
+
+    /// The number of a new connection.
+    pub fn next_connection(&self) -> u64 {
+        self.slot().accepted.fetch_add(1, Relaxed);
+        self.connections.fetch_add(1, Relaxed) + 1
     }
 
     pub fn is_fronted(&self) -> bool {
@@ -278,7 +331,7 @@ impl Engine {
 
     /// Whether there is no place for another connection.
     pub fn is_full(&self) -> bool {
-        self.slot().connections.load(Relaxed) >= self.config.settings.worker_connections
+        self.slot().connections.load(Relaxed) >= self.config.main.worker_connections
     }
 
     /// Whether new connections are better left to another worker for a moment.

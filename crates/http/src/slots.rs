@@ -42,10 +42,14 @@ pub struct Slot {
     pub connections: AtomicU32,
     /// Requests in progress, all kinds.
     pub requests: AtomicU32,
+    /// Connections whose request's head has begun and is not complete.
+    pub reading: AtomicU32,
     /// Requests that wait for a Python thread.
     pub waiting: AtomicU32,
-    /// Requests done since the worker started.
+    /// Requests done so far, by all workers that had this row.
     pub handled: AtomicU64,
+    /// Connections accepted so far, likewise.
+    pub accepted: AtomicU64,
     /// Start of each thread's running call in ms of the monotonic clock; 0 = idle.
     pub calls: [AtomicU64; MAX_THREADS],
 }
@@ -59,18 +63,19 @@ impl Slot {
             threads: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             requests: AtomicU32::new(0),
+            reading: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             handled: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             calls: [const { AtomicU64::new(0) }; MAX_THREADS],
         }
     }
 
-    /// Makes the row free again, after its worker is gone.
+    /// Makes the row free again, after its worker is gone. What is counted over the server's life stays.
     pub fn reset(&self) {
-        for small in [&self.state, &self.threads, &self.connections, &self.requests, &self.waiting] {
+        for small in [&self.state, &self.threads, &self.connections, &self.requests, &self.reading, &self.waiting] {
             small.store(0, Relaxed);
         }
-        self.handled.store(0, Relaxed);
         for call in &self.calls {
             call.store(0, Relaxed);
         }

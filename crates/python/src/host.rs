@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use daemun::host::{AppOptions, Host, LoadError, SettingValue};
+use daemun::host::{AppOptions, AppSpec, Host, LoadError, SettingValue};
 use daemun::settings::{EventLoop, Interface, Lifespan, Settings};
 use http::app::App;
 use pyo3::exceptions::PySystemExit;
@@ -18,6 +18,14 @@ use crate::wsgi::{self, Wsgi};
 pub struct CPython;
 
 impl Host for CPython {
+    fn prepare(&self) -> Result<(), String> {
+        Python::attach(|py| {
+            let modules = ["asyncio", "atexit", "daemun._app", "daemun._asgi", "faulthandler", "random", "traceback"];
+            let imported = modules.iter().try_for_each(|module| py.import(*module).map(drop));
+            imported.map_err(|error| own_message(py, &error))
+        })
+    }
+
     fn before_fork(&self) {
         attach_until_after_fork();
         // SAFETY: attached, as it asks for.
@@ -47,26 +55,27 @@ impl Host for CPython {
     }
 
     fn preload(&self, settings: &Settings) -> Result<(), LoadError> {
-        self.load(&settings.app, settings, &AppOptions::default()).map(drop)
+        self.load(&AppSpec::of(settings), settings, &AppOptions::default()).map(drop)
     }
 
-    fn load(&self, spec: &str, settings: &Settings, options: &AppOptions) -> Result<App, LoadError> {
+    fn load(&self, spec: &AppSpec, settings: &Settings, options: &AppOptions) -> Result<App, LoadError> {
         Python::attach(|py| {
             let loaded = || -> PyResult<App> {
                 let module = py.import("daemun._app")?;
                 refresh_environment(py)?;
-                let paths: Vec<String> = settings.pythonpath.iter().map(|path| path.display().to_string()).collect();
+                take_surroundings(py, spec)?;
+                let paths: Vec<String> = spec.path.iter().map(|path| path.display().to_string()).collect();
                 module.call_method1("extend_path", (paths.join(","),))?;
                 if let Some(path) = &settings.log_config {
                     module.call_method1("configure_logging", (path.display().to_string(),))?;
                 }
-                let application = module.call_method1("load", (spec, settings.factory))?;
+                let application = module.call_method1("load", (&spec.module, settings.factory))?;
                 // What is here now stays: the collector need not walk through it during requests, nor write to what
                 // workers share after `--preload`.
                 let collector = py.import("gc")?;
                 collector.call_method0("collect")?;
                 collector.call_method0("freeze")?;
-                bridge(py, application, settings, options)
+                bridge(py, application, spec, settings, options)
             };
             loaded().map_err(|error| load_error(py, &error))
         })
@@ -168,8 +177,14 @@ impl Host for CPython {
 }
 
 /// The bridge of the interface that an application speaks.
-fn bridge(py: Python<'_>, application: Bound<'_, PyAny>, settings: &Settings, options: &AppOptions) -> PyResult<App> {
-    let interface = match settings.interface {
+fn bridge(
+    py: Python<'_>,
+    application: Bound<'_, PyAny>,
+    spec: &AppSpec,
+    settings: &Settings,
+    options: &AppOptions,
+) -> PyResult<App> {
+    let interface = match spec.interface {
         Interface::Wsgi => "wsgi".to_owned(),
         Interface::Asgi2 => "asgi2".to_owned(),
         Interface::Asgi3 => "asgi3".to_owned(),
@@ -177,11 +192,11 @@ fn bridge(py: Python<'_>, application: Bound<'_, PyAny>, settings: &Settings, op
             py.import("daemun._app")?.call_method1("interface", (&application,))?.extract()?
         }
     };
-    if interface == "wsgi" && settings.interface != Interface::Asgi {
+    if interface == "wsgi" && spec.interface != Interface::Asgi {
         return Ok(App::Blocking(Arc::new(Wsgi::new(py, application.unbind(), wsgi_options(options))?)));
     }
     let options = asgi::Options {
-        root_path: settings.root_path.clone(),
+        root_path: spec.root_path.clone(),
         lifespan: match settings.lifespan {
             Lifespan::Auto => "auto",
             Lifespan::On => "on",
@@ -207,12 +222,49 @@ fn wsgi_options(options: &AppOptions) -> wsgi::Options {
     }
 }
 
-/// `os.environ` was read when the interpreter started; what the settings have set since is added.
+/// What one application of several wants of the process: its variables, its directory, the packages of its virtual
+/// environment. All applications of a worker share the interpreter, so the last one's wishes stay.
+fn take_surroundings(py: Python<'_>, spec: &AppSpec) -> PyResult<()> {
+    let os = py.import("os")?;
+    let environ = os.getattr("environ")?;
+    for (name, value) in &spec.env {
+        environ.set_item(name, value)?;
+    }
+    if let Some(directory) = &spec.chdir {
+        os.call_method1("chdir", (directory.display().to_string(),))?;
+    }
+    if let Some(home) = &spec.home {
+        let version = py.version_info();
+        let packages = home.join(format!("lib/python{}.{}/site-packages", version.major, version.minor));
+        let packages = packages.display().to_string();
+        let path = py.import("sys")?.getattr("path")?;
+        if !path.contains(&packages)? {
+            // The venv's own packages come before those that this program was installed with.
+            let before: Vec<String> = path.extract()?;
+            py.import("site")?.call_method1("addsitedir", (&packages,))?;
+            let all: Vec<String> = path.extract()?;
+            let (added, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|entry| !before.contains(entry));
+            let builtin = others.iter().position(|entry| entry.ends_with("site-packages")).unwrap_or(others.len());
+            let (first, last) = others.split_at(builtin);
+            let ordered: Vec<&String> = first.iter().chain(&added).chain(last).collect();
+            path.set_item(pyo3::types::PySlice::full(py), ordered)?;
+        }
+    }
+    Ok(())
+}
+
+/// `os.environ` was read when the interpreter started; what the settings have set or removed since is, there, too.
 fn refresh_environment(py: Python<'_>) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
     for (name, value) in std::env::vars_os() {
         let (name, value) = (name.into_pyobject(py)?, value.into_pyobject(py)?);
         environ.set_item(name, value)?;
+    }
+    for name in environ.call_method0("keys")?.try_iter()?.collect::<PyResult<Vec<_>>>()? {
+        let known = name.extract::<std::ffi::OsString>().is_ok_and(|name| std::env::var_os(name).is_some());
+        if !known {
+            environ.call_method1("pop", (name, py.None()))?;
+        }
     }
     // Sockets handed over by systemd are the server's, not the application's.
     for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {

@@ -24,10 +24,6 @@ static MEMORY: allocator::Slabs = allocator::Slabs::new();
 /// Runs the program; gives its exit code.
 #[pyfunction]
 fn run(py: Python<'_>, argv: Vec<OsString>) -> PyResult<i32> {
-    // What workers need of the standard library is imported here: their user may not be allowed to read it.
-    for module in ["asyncio", "atexit", "daemun._app", "daemun._asgi", "faulthandler", "random", "traceback"] {
-        py.import(module)?;
-    }
     Ok(py.detach(|| daemun::run(argv, &host::CPython)))
 }
 

@@ -1,18 +1,20 @@
 //! The in-process server behind `daemun.simple_server`: the engine, inline, on the calling thread.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conf::{At, Directive};
 use http::app::{App, Blocking};
-use http::config::Config;
-use http::conn::{self, accept};
+use http::config::{Config, Place};
+use http::conn;
+use http::conn::accept::{self, Locals};
 use http::engine::{Engine, Front, Parts};
 use http::exchange::Local;
 use http::log::error::Level;
-use http::log::{AccessLog, ErrorLog, Format};
+use http::log::{AccessLogs, ErrorLog};
 use http::slots::Slot;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -63,9 +65,7 @@ impl SimpleServer {
         let engine = self.engine(once)?;
         let served = py.detach(|| self.run(&engine, listener, once));
         self.stop.store(false, Ordering::Relaxed);
-        if let Some(access) = &engine.access {
-            access.flush();
-        }
+        engine.access.flush();
         served
     }
 
@@ -82,22 +82,30 @@ impl SimpleServer {
 
 impl SimpleServer {
     fn engine(&self, once: bool) -> PyResult<Arc<Engine>> {
-        let set = |name: &str, value: &str| Directive::new(name, At::Default).arg(value);
-        let app = Directive::new("location", At::Default).arg("/").block([set("python_pass", "app")]);
+        let plain = |name: &str| Directive::new(name, At::Default);
+        let set = |name: &str, value: &str| plain(name).arg(value);
+        let app = plain("location").arg("/").block([set("python_pass", "app")]);
         let (connections, keepalive) = if once { ("1", "0") } else { ("512", "5s") };
-        let server = [
+        let mut server = vec![
             set("client_max_body_size", "0"),
             set("keepalive_timeout", keepalive),
-            set("worker_connections", connections),
+            set("python_accel", "off"),
             app,
         ];
-        let server = Directive::new("server", At::Default).block(server);
-        let config = Config::build(&[Directive::new("http", At::Default).block([server])]);
-        let config = config
-            .map_err(|problems| PyValueError::new_err(problems.iter().map(ToString::to_string).collect::<String>()))?;
-        let format = Format::parse(r#"%(h)s - - %(t)s "%(r)s" %(s)s %(B)s"#).map_err(PyValueError::new_err)?;
+        let format = set("log_format", "simple").arg("style=gunicorn").arg(r#"%(h)s - - %(t)s "%(r)s" %(s)s %(B)s"#);
         // No standard error, no log: not a reason to refuse to serve.
-        let access = if self.log { AccessLog::open("/dev/stderr", format).ok() } else { None };
+        if self.log && std::fs::OpenOptions::new().append(true).open("/dev/stderr").is_ok() {
+            server.push(set("access_log", "/dev/stderr").arg("simple").arg("buffer=32k").arg("flush=250ms"));
+        }
+        let tree = [
+            set("defaults", "modern"),
+            plain("events").block([set("worker_connections", connections)]),
+            plain("http").block([format, plain("server").block(server)]),
+        ];
+        let config = Config::build(&tree, &Place::default())
+            .map_err(|problems| PyValueError::new_err(problems.iter().map(ToString::to_string).collect::<String>()))?
+            .config;
+        let access = AccessLogs::open(&config, PathBuf::new()).map_err(PyValueError::new_err)?;
         let engine = Engine::new(Parts {
             config: Arc::new(config),
             apps: vec![App::Blocking(self.app.clone())],
@@ -105,6 +113,7 @@ impl SimpleServer {
             slots: Box::leak(Box::new([Slot::new()])),
             index: 0,
             log: Arc::new(ErrorLog::stderr(Level::Warning)),
+            error_logs: Vec::new(),
             access,
             front: Front::Inline,
             max_requests: u64::from(once),
@@ -119,8 +128,9 @@ impl SimpleServer {
         runtime.block_on(async {
             listener.set_nonblocking(true)?;
             let listener = accept::Listener::Tcp(tokio::net::TcpListener::from_std(listener)?);
-            let local = Local { name: self.address.ip().to_string(), port: self.address.port().to_string() };
-            conn::start(engine, vec![(listener, Arc::new(local))]);
+            let (name, port) = (self.address.ip().to_string(), self.address.port().to_string());
+            let local = Local { name, port, listen: 0, wildcard: false };
+            conn::start(engine, vec![(listener, Locals::one(local))]);
             while !self.stop.load(Ordering::Relaxed) {
                 if once && engine.is_drained() {
                     break;

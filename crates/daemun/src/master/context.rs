@@ -25,9 +25,11 @@ pub struct WorkerContext {
     pub ready: OwnedFd,
     /// The error log; reopening it is each process's own business.
     pub log: Arc<ErrorLog>,
+    /// Which of the workers it is, from 0: a worker that takes another one's place has the same number.
+    pub seat: usize,
     /// How many workers were started before it, and itself.
     pub age: u64,
-    /// The master's process.
+    /// The master's process; 0: there is none, this process is all there is.
     pub master_pid: i32,
     /// No worker of this master has been ready yet.
     pub first: bool,

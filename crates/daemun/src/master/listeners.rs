@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::context::{Address, Listener};
+use super::options;
 use crate::settings::{Bind, Settings};
 use crate::sys::privileges::Identity;
 use crate::sys::{self, reason};
@@ -31,15 +32,51 @@ pub fn open(bind: &Bind, settings: &Settings) -> Result<Listener, Refused> {
         Bind::Tcp { host, port } => open_tcp(host, *port, settings),
         Bind::Unix(path) => open_unix(path, settings),
         Bind::Fd(number) => sys::inherited_socket(*number).map(|socket| (socket, None)),
+        Bind::Listen(listening) => options::open(&listening.listen),
     };
-    opened
-        .and_then(|(socket, file)| {
-            socket.set_nonblocking(true)?;
-            socket.set_cloexec(true)?;
-            let address = address(&socket)?;
-            Ok(Listener { socket, address, name: bind.to_string(), bind: bind.clone(), file })
-        })
-        .map_err(|error| refused(bind, &error, settings))
+    opened.and_then(|(socket, file)| ready(bind, socket, file)).map_err(|error| refused(bind, &error, settings))
+}
+
+fn ready(bind: &Bind, socket: Socket, file: Option<(u64, u64)>) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    let address = address(&socket)?;
+    Ok(Listener { socket, address, name: bind.to_string(), bind: bind.clone(), file })
+}
+
+/// Listening sockets that this process was started with, to be found by their addresses.
+#[derive(Default)]
+pub struct Inherited(Vec<(Address, Socket)>);
+
+impl Inherited {
+    /// Those of an old master, whose variable `NGINX` holds their numbers, and those of systemd. The variables are to
+    /// be removed then. Numbers that are no listening sockets are passed over.
+    pub fn find(env: &dyn Fn(&str) -> Option<String>) -> Inherited {
+        let own = env("NGINX").unwrap_or_default();
+        let own = own.split([';', ':']).filter_map(|number| number.parse::<i32>().ok()).filter(|number| *number > 2);
+        let systemds = from_systemd(env).unwrap_or_default().into_iter().filter_map(|bind| match bind {
+            Bind::Fd(number) => Some(number),
+            _ => None,
+        });
+        let sockets = own.chain(systemds).filter_map(|number| sys::inherited_socket(number).ok());
+        Inherited(sockets.filter_map(|socket| Some((address(&socket).ok()?, socket))).collect())
+    }
+
+    /// Takes the socket of an address, if there is one.
+    pub fn take(&mut self, bind: &Bind) -> Option<io::Result<Listener>> {
+        let Bind::Listen(listening) = bind else { return None };
+        let wanted = match &listening.listen.address {
+            http::config::listen::Address::Inet(address) => Address::Tcp(*address),
+            http::config::listen::Address::Unix(path) => Address::Unix(path.clone()),
+        };
+        let index = self.0.iter().position(|(address, _)| *address == wanted)?;
+        let (address, socket) = self.0.remove(index);
+        let file = match &address {
+            Address::Unix(path) => identify(path).ok(),
+            Address::Tcp(_) => None,
+        };
+        Some(options::apply(&listening.listen, &socket).and_then(|()| ready(bind, socket, file)))
+    }
 }
 
 /// Opens all addresses of reloaded settings, those that are open already being kept.
@@ -47,7 +84,7 @@ pub fn reopen(binds: &[Bind], open_now: &[Listener], settings: &Settings) -> Res
     binds
         .iter()
         .map(|bind| match open_now.iter().find(|listener| listener.bind == *bind) {
-            Some(kept) => kept.duplicate(settings.backlog).map_err(|error| refused(bind, &error, settings)),
+            Some(kept) => kept.duplicate(bind, settings.backlog).map_err(|error| refused(bind, &error, settings)),
             None => open(bind, settings),
         })
         .collect()
@@ -64,13 +101,26 @@ pub fn from_systemd(env: &dyn Fn(&str) -> Option<String>) -> Option<Vec<Bind>> {
 }
 
 impl Listener {
+    /// Whether it is a worker's: with `reuseport` each has a socket of its own.
+    pub(super) fn is_for(&self, seat: usize) -> bool {
+        !matches!(&self.bind, Bind::Listen(listening) if listening.shard.is_some_and(|shard| shard != seat))
+    }
+
+    /// The same socket once more, for a process that has no master.
+    pub(super) fn again(&self) -> io::Result<Listener> {
+        let (name, bind, socket) = (self.name.clone(), self.bind.clone(), self.socket.try_clone()?);
+        Ok(Listener { socket, address: self.address.clone(), name, bind, file: self.file })
+    }
+
     /// The same socket once more, so that two generations of workers can have it.
-    fn duplicate(&self, backlog: i32) -> io::Result<Listener> {
+    fn duplicate(&self, bind: &Bind, backlog: i32) -> io::Result<Listener> {
         let socket = self.socket.try_clone()?;
-        if !matches!(self.bind, Bind::Fd(_)) {
-            socket.listen(backlog)?;
+        match bind {
+            Bind::Fd(_) => {}
+            Bind::Listen(listening) => options::apply(&listening.listen, &socket)?,
+            _ => socket.listen(backlog)?,
         }
-        let (name, bind) = (self.name.clone(), self.bind.clone());
+        let (name, bind) = (self.name.clone(), bind.clone());
         Ok(Listener { socket, address: self.address.clone(), name, bind, file: self.file })
     }
 
@@ -131,7 +181,7 @@ fn open_unix(path: &Path, settings: &Settings) -> io::Result<(Socket, Option<(u6
 }
 
 /// Takes away a socket that nobody listens at any more, and nothing else.
-fn remove_stale(path: &Path) -> io::Result<()> {
+pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -146,7 +196,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn identify(path: &Path) -> io::Result<(u64, u64)> {
+pub(super) fn identify(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
@@ -161,8 +211,12 @@ fn address(socket: &Socket) -> io::Result<Address> {
     })
 }
 
-fn refused(bind: &Bind, error: &io::Error, settings: &Settings) -> Refused {
+pub(super) fn refused(bind: &Bind, error: &io::Error, settings: &Settings) -> Refused {
     let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    if let Bind::Listen(listening) = bind {
+        let what = format!("bind() to {} failed ({})", listening.listen.text, sys::with_code(error));
+        return Refused { in_use, what, hint: None };
+    }
     let low_port = matches!(bind, Bind::Tcp { port: 1..1024, .. });
     let hint = match (bind, error.kind()) {
         (_, io::ErrorKind::AddrInUse) => Some("another process listens there: stop it, or choose another address"),

@@ -1,18 +1,23 @@
 //! The master: one thread and one loop, which waits for signals, for words of the workers, and for time to pass.
 //!
 //! What is to be done is decided in [`pool`], which touches no process; what is done is here and in the files beside:
-//! [`start`] up to the first fork, [`spawn`] the fork, [`reload`] HUP. The master never starts a thread or a runtime
+//! [`start`] up to the first fork, [`spawn`] the fork, [`reload`] HUP, [`upgrade`] USR2, [`options`] and
+//! [`surroundings`] what nginx's configuration asks of sockets and workers. The master never starts a thread or a runtime
 //! and never calls the application (but for `--preload`), so nothing that a worker or an application does ends it.
 
+mod alone;
 mod backoff;
 mod context;
 mod listeners;
 mod notify;
+mod options;
 mod pidfile;
 mod pool;
 mod reload;
 mod spawn;
 mod start;
+mod surroundings;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,13 +31,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use context::{Address, DRAINING, Listener, READY, WorkerContext};
 
-use crate::error_log::{ErrorLog, Level};
+use crate::error_log::ErrorLog;
+use crate::error_log::Level;
 use crate::host::Host;
 use crate::settings::{Bind, Exit, Settings};
 use crate::sys::privileges::Identity;
 use crate::sys::process::{self, Background};
 use crate::sys::reason;
-use crate::sys::signals::{Signal, SignalQueue};
+use crate::sys::signals::{Received, Signal, SignalQueue};
+use crate::wording::{Event, Wording};
 use pidfile::Pidfile;
 use pool::{Action, Pool};
 
@@ -45,9 +52,28 @@ pub fn run(
     work: &dyn Fn(WorkerContext) -> i32,
 ) -> i32 {
     match start::start(settings, host, reread, work) {
+        Ok(master) if master.settings.nginx.as_ref().is_some_and(|setup| !setup.main.master_process) => {
+            master.serve_alone()
+        }
         Ok(master) => master.serve(),
         Err(code) => code,
     }
+}
+
+/// Opens the addresses of settings and closes them again; gives what is wrong with them. One in use is no problem: it
+/// may be the running server's.
+pub fn probe(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut opened = Vec::new();
+    for bind in &settings.bind {
+        match listeners::open(bind, settings) {
+            Ok(listener) => opened.push(listener),
+            Err(refused) if refused.in_use => {}
+            Err(refused) => problems.push(refused.what),
+        }
+    }
+    opened.iter().for_each(Listener::unlink);
+    problems
 }
 
 struct Master<'a> {
@@ -56,6 +82,7 @@ struct Master<'a> {
     reread: &'a dyn Fn() -> Result<Settings, Exit>,
     work: &'a dyn Fn(WorkerContext) -> i32,
     log: Arc<ErrorLog>,
+    wording: Wording,
     /// Whom the workers run as.
     identity: Identity,
     listeners: Vec<Listener>,
@@ -64,6 +91,12 @@ struct Master<'a> {
     pidfile: Option<Pidfile>,
     /// Who waits for the start, when this runs in the background.
     background: Option<Background>,
+    /// The words that this process was started with.
+    command: Vec<std::ffi::OsString>,
+    /// The master of the new program, after USR2.
+    new_binary: Option<i32>,
+    /// The master whose new program this is.
+    old_master: Option<i32>,
     /// The service manager knows that this serves.
     announced: bool,
     /// `None` only in a worker, which has given it up.
@@ -95,11 +128,15 @@ impl Master<'_> {
             }
             self.wait();
             self.hear_workers();
-            for signal in self.signals.as_ref().map(SignalQueue::drain).unwrap_or_default() {
-                self.on_signal(signal);
+            for received in self.signals.as_ref().map(SignalQueue::drain).unwrap_or_default() {
+                self.on_signal(received);
             }
             while let Some((pid, death)) = process::reap() {
                 self.words.remove(&pid);
+                if self.new_binary == Some(pid) {
+                    self.binary_ended(pid, death);
+                    continue;
+                }
                 self.pool.on_death(monotonic_ms(), pid, death);
             }
         }
@@ -114,7 +151,9 @@ impl Master<'_> {
             }
             for action in actions {
                 match action {
-                    Action::Log(level, message) => self.log.log(level, format_args!("{message}")),
+                    Action::Log(level, message) => {
+                        self.log.log(level, format_args!("{message}"));
+                    }
                     Action::Spawn { seat, generation } => self.spawn(seat, generation),
                     Action::Kill { pid, signal } => {
                         // One that is gone already is about to be reaped.
@@ -180,27 +219,35 @@ impl Master<'_> {
         }
     }
 
-    fn on_signal(&mut self, signal: Signal) {
+    fn on_signal(&mut self, Received { signal, sender }: Received) {
         let now = monotonic_ms();
-        if signal != Signal::SIGCHLD {
-            let name = signal.as_str().trim_start_matches("SIG").to_ascii_lowercase();
-            self.log.info(format_args!("Handling signal: {name}"));
-        }
+        let nginx = self.wording == Wording::Nginx;
+        let ignored = nginx && signal == Signal::SIGUSR2 && self.is_upgrading();
+        self.tell(Event::Signal { signal, sender, master: true, ignored });
         match signal {
-            Signal::SIGTERM => self.pool.stop(now, false, 0),
-            Signal::SIGINT | Signal::SIGQUIT => self.pool.stop(now, true, 0),
+            // nginx's meaning of the two is the other way round.
+            Signal::SIGTERM => self.pool.stop(now, nginx, 0),
+            Signal::SIGQUIT => self.pool.stop(now, !nginx, 0),
+            Signal::SIGINT => self.pool.stop(now, true, 0),
             Signal::SIGUSR1 => {
+                self.tell(Event::Reopening);
                 self.reopen_logs();
                 self.pool.reopen_logs();
             }
             _ if self.pool.is_stopping() => {}
+            // The way back from an upgrade: the old program goes on with what it has.
+            Signal::SIGHUP if self.new_binary.is_some() => self.pool.come_back(),
             Signal::SIGHUP if self.pool.is_reloading() => self.reload_again = true,
             Signal::SIGHUP => self.reload(),
             Signal::SIGTTIN => self.pool.more(),
             Signal::SIGTTOU => self.pool.fewer(now),
+            Signal::SIGUSR2 if ignored => {}
+            Signal::SIGUSR2 if nginx => self.change_binary(),
             Signal::SIGUSR2 => self.log.warning(format_args!("binary upgrade is not supported yet: USR2 is ignored")),
-            Signal::SIGWINCH if self.settings.daemon => {
-                self.log.info(format_args!("graceful stop of workers"));
+            Signal::SIGWINCH if self.settings.daemon || self.old_master.is_some() => {
+                if !nginx {
+                    self.log.info(format_args!("graceful stop of workers"));
+                }
                 self.pool.send_home(now);
             }
             _ => {}
@@ -210,28 +257,33 @@ impl Master<'_> {
     /// The log's file under its name, after it was moved away; the workers do the same after this.
     fn reopen_logs(&self) {
         if let Err(error) = self.log.reopen() {
-            self.log.error(format_args!("cannot reopen the error log, the old file stays: {}", reason(&error)));
+            self.say(Level::Error, &format!("cannot reopen the error log, the old file stays: {}", reason(&error)));
         }
-        own(&self.log, &self.identity);
-        if let Err(why) = start::prepare_access_log(&self.settings, &self.identity) {
-            self.log.error(format_args!("{why}"));
+        own(&self.log, &self.identity, self.wording);
+        if let Err(why) = start::prepare_logs(&self.settings, &self.identity) {
+            self.say(Level::Error, &why);
         }
+    }
+
+    /// Tells the log what happens.
+    fn tell(&self, event: Event) {
+        self.wording.tell(&self.log, event);
+    }
+
+    fn say(&self, severity: Level, line: &str) {
+        self.log.log(severity, format_args!("{line}"));
     }
 
     /// From now on nobody is accepted, and a successor can take the addresses.
     fn close_listeners(&mut self) {
         notify::tell("STOPPING=1");
-        for listener in self.listeners.drain(..).chain(self.pending.take().into_iter().flat_map(|new| new.listeners)) {
-            listener.unlink();
-        }
+        let new = self.pending.take().into_iter().flat_map(|new| new.listeners);
+        let all: Vec<Listener> = self.listeners.drain(..).chain(new).collect();
+        self.unlink(&all);
     }
 
     fn end(mut self, code: i32) -> i32 {
-        let level = if code == 0 { Level::Info } else { Level::Error };
-        self.log.log(level, format_args!("Shutting down: Master"));
-        if let Some(reason) = self.pool.reason {
-            self.log.log(level, format_args!("Reason: {reason}"));
-        }
+        self.tell(Event::MasterExit { well: code == 0, reason: self.pool.reason });
         if let Some(pidfile) = self.pidfile.take() {
             pidfile.remove();
         }
@@ -243,12 +295,15 @@ impl Master<'_> {
 
     fn log_listeners(&self) {
         let all: Vec<String> = self.listeners.iter().map(Listener::url).collect();
-        self.log.info(format_args!("Listening at: {} ({})", all.join(","), self.pid));
+        self.tell(Event::Listening { urls: &all.join(","), pid: self.pid });
     }
 }
 
-/// Gives the log's file to the workers' user, so that they can reopen it.
-fn own(log: &ErrorLog, identity: &Identity) {
+/// Gives the log's file to the workers' user, so that they can reopen it. (nginx's logs: [`start::prepare_logs`].)
+fn own(log: &ErrorLog, identity: &Identity, wording: Wording) {
+    if wording == Wording::Nginx {
+        return;
+    }
     if let (Some(file), (user, group)) = (log.file(), identity.owner())
         && (user.is_some() || group.is_some())
         && let Err(error) = std::os::unix::fs::fchown(file, user, group)

@@ -1,6 +1,7 @@
 //! The file with the master's process number.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -27,14 +28,18 @@ impl Pidfile {
     /// Writes the file, whole or not at all.
     pub fn create(path: &Path) -> Result<Pidfile, String> {
         Self::check(path)?;
+        Self::take(path).map_err(|error| format!("cannot write the pid file `{}`: {}", path.display(), reason(&error)))
+    }
+
+    /// Writes the file whoever is named in it, as nginx does: what keeps two servers apart is their addresses.
+    pub fn take(path: &Path) -> io::Result<Pidfile> {
         let pid = std::process::id() as i32;
         let new = path.with_extension(format!("new-{pid}"));
         fs::write(&new, format!("{pid}\n"))
             .and_then(|()| fs::set_permissions(&new, Permissions::from_mode(0o644)))
             .and_then(|()| fs::rename(&new, path))
-            .map_err(|error| {
+            .inspect_err(|_| {
                 let _ = fs::remove_file(&new);
-                format!("cannot write the pid file `{}`: {}", path.display(), reason(&error))
             })?;
         Ok(Pidfile { path: path.into(), pid })
     }
@@ -42,6 +47,13 @@ impl Pidfile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives the file another name, and back.
+    pub fn rename(&mut self, path: PathBuf) -> io::Result<()> {
+        fs::rename(&self.path, &path)?;
+        self.path = path;
+        Ok(())
     }
 
     /// Removes the file, unless another process has taken it over.

@@ -20,7 +20,8 @@ use super::backoff::Backoff;
 use crate::error_log::Level;
 use crate::settings::Settings;
 use crate::sys::process::Death;
-use crate::sys::signals::{self, Signal};
+use crate::sys::signals::Signal;
+use crate::wording::Wording;
 use leaving::Leave;
 
 /// A worker that dies within this many milliseconds after it became ready, died early.
@@ -98,6 +99,8 @@ pub struct Pool {
     stopping: Option<leaving::Stopping>,
     /// A worker has been ready.
     booted: bool,
+    /// In whose words workers die.
+    pub wording: Wording,
     /// What the log says at the end.
     pub reason: Option<&'static str>,
     actions: Vec<Action>,
@@ -150,6 +153,7 @@ impl Pool {
             reload: None,
             stopping: None,
             booted: false,
+            wording: Wording::Gunicorn,
             reason: None,
             actions: Vec::new(),
         }
@@ -269,27 +273,12 @@ impl Pool {
     }
 
     fn log_death(&mut self, worker: &Worker, death: Death) {
-        let pid = worker.pid;
-        let told = match &worker.phase {
-            Phase::Leaving(leave) => Some(leave),
-            _ => None,
+        let (asked, killed) = match &worker.phase {
+            Phase::Leaving(leave) => (true, leave.killed),
+            _ => (false, false),
         };
-        match death {
-            Death::Code(0) => {}
-            Death::Code(code) => self.log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")),
-            Death::Signal(_) if told.is_some_and(|leave| leave.killed) => {
-                self.log(Level::Info, format!("Worker (pid:{pid}) is gone"));
-            }
-            Death::Signal(signal) => {
-                let name = signals::name(signal);
-                let (level, guess) = match Signal::try_from(signal) {
-                    Ok(Signal::SIGKILL) => (Level::Error, " Perhaps out of memory?"),
-                    Ok(Signal::SIGTERM) => (Level::Info, ""),
-                    _ if told.is_some() => (Level::Info, ""),
-                    _ => (Level::Warning, ""),
-                };
-                self.log(level, format!("Worker (pid:{pid}) was sent {name}!{guess}"));
-            }
+        if let Some((level, line)) = self.wording.death(worker.pid, death, asked, killed) {
+            self.log(level, line);
         }
     }
 
@@ -387,6 +376,12 @@ impl Pool {
     pub fn send_home(&mut self, now: u64) {
         self.current.seats.clear();
         self.leave_where(now, Some(Signal::SIGTERM), |_, _| true);
+    }
+
+    /// All seats again, after [`Pool::send_home`].
+    pub fn come_back(&mut self) {
+        let wanted = self.current.limits.workers;
+        self.current.seats.resize(wanted, Backoff::default());
     }
 
     /// Lets every worker reopen its logs; those that are booting, when they are ready.

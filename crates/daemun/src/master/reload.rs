@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::sys::time::monotonic_ms;
 
 use super::pool::Limits;
-use super::start::{prepare_access_log, warn};
+use super::start::{create_pidfile, open_log, prepare_logs, warn};
 use super::{Listener, Master, Pidfile, listeners, own};
-use crate::error_log::{ErrorLog, Level};
+use crate::error_log::ErrorLog;
+use crate::error_log::Level;
 use crate::settings::{Exit, Settings};
 use crate::sys::privileges::Identity;
-use crate::sys::reason;
+use crate::wording::{Event, Wording};
 
 /// What a reload will put in place.
 pub(super) struct Pending {
@@ -24,11 +25,12 @@ pub(super) struct Pending {
 impl Master<'_> {
     /// Begins a reload.
     pub(super) fn reload(&mut self) {
-        self.log.info(format_args!("Hang up: Master"));
+        self.tell(Event::Reloading);
         self.reopen_logs();
         match self.prepare_reload() {
             Ok((settings, listeners, log)) => {
                 warn(&log, &settings);
+                self.tell(Event::Renewing);
                 if self.settings.preload {
                     log.warning(format_args!("the application was preloaded: a reload keeps its code"));
                 }
@@ -36,8 +38,11 @@ impl Master<'_> {
                 self.pending = Some(Pending { generation, settings, listeners, log });
             }
             Err(why) => {
-                self.log.log_lines(Level::Error, &why);
-                self.log.error(format_args!("reload failed; the running workers stay"));
+                match self.wording {
+                    Wording::Gunicorn => self.log.log_lines(crate::error_log::Level::Error, &why),
+                    Wording::Nginx => why.lines().for_each(|line| self.say(Level::Emerg, line.trim())),
+                }
+                self.say(Level::Error, "reload failed; the running workers stay");
             }
         }
     }
@@ -55,20 +60,20 @@ impl Master<'_> {
             let most = self.slots.len() / 2;
             return Err(format!("{place}: for more than {most} workers the server must be started anew"));
         }
-        if let Some(path) = settings.pidfile.as_deref().filter(|path| Some(*path) != self.pidfile_path()) {
+        let new = settings.pidfile.as_deref().filter(|path| Some(*path) != self.pidfile_path().as_deref());
+        if let Some(path) = new.filter(|_| self.wording == Wording::Gunicorn) {
             Pidfile::check(path)?;
         }
-        let log = if settings.errorlog == self.settings.errorlog {
+        let targets = |settings: &Settings| settings.nginx.as_ref().map(|setup| setup.error_logs());
+        let same = settings.errorlog == self.settings.errorlog && targets(&settings) == targets(&self.settings);
+        let log = if same {
             Arc::clone(&self.log)
         } else {
-            let log = ErrorLog::open(&settings.errorlog, settings.loglevel).map_err(|error| {
-                let place = settings.place("errorlog");
-                format!("cannot open the error log `{}` ({place}): {}", settings.errorlog, reason(&error))
-            })?;
-            own(&log, &identity);
+            let log = open_log(&settings)?;
+            own(&log, &identity, settings.wording);
             Arc::new(log)
         };
-        prepare_access_log(&settings, &identity)?;
+        prepare_logs(&settings, &identity)?;
         let binds = self.inherited.as_ref().unwrap_or(&settings.bind);
         let listeners = listeners::reopen(binds, &self.listeners, &settings).map_err(|refused| match refused.hint {
             Some(hint) => format!("{}\nhint: {hint}", refused.what),
@@ -88,10 +93,6 @@ impl Master<'_> {
         settings
     }
 
-    fn pidfile_path(&self) -> Option<&std::path::Path> {
-        self.pidfile.as_ref().map(Pidfile::path)
-    }
-
     /// The new workers are ready: their settings are the settings from now on.
     pub(super) fn commit(&mut self) {
         let Some(new) = self.pending.take() else { return };
@@ -100,21 +101,23 @@ impl Master<'_> {
         let moved = new.listeners.len() != self.listeners.len() || !self.listeners.iter().all(kept);
         self.listeners = new.listeners;
         self.log = new.log;
-        self.log.set_level(new.settings.loglevel);
+        if self.wording == Wording::Gunicorn {
+            self.log.set_level(new.settings.loglevel);
+        }
         self.identity = Identity::of(&new.settings);
         self.settings = new.settings;
-        if self.settings.pidfile.as_deref() != self.pidfile_path() {
+        if self.settings.pidfile != self.pidfile_path() {
             if let Some(old) = self.pidfile.take() {
                 old.remove();
             }
-            match self.settings.pidfile.as_deref().map(Pidfile::create).transpose() {
+            match create_pidfile(&self.settings) {
                 Ok(pidfile) => self.pidfile = pidfile,
-                Err(why) => self.log.error(format_args!("{why}")),
+                Err(why) => self.say(Level::Error, &why),
             }
         }
         if moved {
             self.log_listeners();
         }
-        self.log.info(format_args!("Reload done: the new workers serve, the old ones end"));
+        self.tell(Event::Reloaded);
     }
 }

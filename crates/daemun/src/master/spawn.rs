@@ -11,11 +11,13 @@ use http::sys::time::monotonic_ms;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::pool::WORKER_FAILED;
-use super::{Master, WorkerContext};
+use super::{Master, WorkerContext, surroundings};
+use crate::error_log::Level;
 use crate::settings::apply_environment;
 use crate::sys::process::{self, Fork};
 use crate::sys::reason;
 use crate::sys::signals::Blocked;
+use crate::wording::Event;
 
 /// The exit code of a worker that panicked, as Gunicorn's of one that raised.
 const PANICKED: i32 = 255;
@@ -32,9 +34,10 @@ impl Master<'_> {
             Ok(Forked::Parent(pid, words)) => {
                 self.words.insert(pid, words);
                 self.age += 1;
+                self.wording.tell(&self.log, Event::Started { pid });
                 self.pool.spawned(now, seat, generation, pid, slot);
             }
-            Ok(Forked::Child(ready)) => self.become_worker(slot, generation, ready),
+            Ok(Forked::Child(ready)) => self.become_worker(slot, seat, generation, ready),
             Err(error) => self.pool.not_spawned(now, seat, generation, &reason(&error)),
         }
     }
@@ -64,19 +67,24 @@ impl Master<'_> {
     }
 
     /// The worker's life. What belongs to the master is closed first, but nothing of it is undone.
-    fn become_worker(&mut self, slot: usize, generation: u64, ready: OwnedFd) -> ! {
+    fn become_worker(&mut self, slot: usize, seat: usize, generation: u64, ready: OwnedFd) -> ! {
         self.words.clear();
         self.background = None;
-        let (settings, listeners, log) = match self.pending.take() {
+        let (settings, mut listeners, log) = match self.pending.take() {
             Some(new) if new.generation == generation => {
                 self.listeners.clear();
                 (new.settings, new.listeners, new.log)
             }
             _ => (self.settings.clone(), std::mem::take(&mut self.listeners), Arc::clone(&self.log)),
         };
-        process::set_name(settings.proc_name.as_deref().unwrap_or("daemun: worker"));
+        listeners.retain(|listener| listener.is_for(seat));
+        match &settings.nginx {
+            Some(setup) => setup.name_process("worker process"),
+            None => process::set_name(settings.proc_name.as_deref().unwrap_or("daemun: worker")),
+        }
         let pid = std::process::id();
-        log.info(format_args!("Booting worker with pid: {pid}"));
+        let wording = self.wording;
+        wording.tell(&log, Event::Booting { pid });
         let context = WorkerContext {
             settings,
             listeners,
@@ -84,6 +92,7 @@ impl Master<'_> {
             slot,
             ready,
             log: Arc::clone(&log),
+            seat,
             age: self.age + 1,
             master_pid: self.pid,
             first: !self.pool.booted(),
@@ -92,16 +101,16 @@ impl Master<'_> {
         let identity = &self.identity;
         let code = catch_unwind(AssertUnwindSafe(|| {
             if let Err(why) = prepare(&context, identity) {
-                log.error(format_args!("{why}"));
+                log.log(Level::Error, format_args!("{why}"));
                 return WORKER_FAILED;
             }
             work(context)
         }));
         let code = code.unwrap_or_else(|_| {
-            log.critical(format_args!("the worker panicked: this is a defect of the server"));
+            log.log(Level::Alert, format_args!("the worker panicked: this is a defect of the server"));
             PANICKED
         });
-        log.info(format_args!("Worker exiting (pid: {pid})"));
+        wording.tell(&log, Event::WorkerExit { pid });
         process::exit_now(code)
     }
 }
@@ -112,9 +121,16 @@ enum Forked {
 }
 
 /// Makes the new process what the settings want it to be.
-fn prepare(context: &WorkerContext, identity: &super::Identity) -> Result<(), String> {
+pub(super) fn prepare(context: &WorkerContext, identity: &super::Identity) -> Result<(), String> {
+    if let Some(setup) = &context.settings.nginx {
+        surroundings::limits(&setup.main, &context.log);
+    }
     identity.assume()?;
-    if !process::end_with_parent(context.master_pid) {
+    if let Some(setup) = &context.settings.nginx {
+        surroundings::processors(&setup.main, context.seat, &context.log);
+        surroundings::environment(&setup.main);
+    }
+    if context.master_pid != 0 && !process::end_with_parent(context.master_pid) {
         return Err("the master is gone".into());
     }
     // The process keeps this until its end.

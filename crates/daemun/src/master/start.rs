@@ -3,20 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::sys::time::monotonic_ms;
 use nix::poll::{PollFd, PollFlags, poll};
 
+use super::listeners::Inherited;
 use super::pool::{Limits, Pool};
 use super::{Listener, Master, Pidfile, WorkerContext, listeners, own};
 use crate::error_log::ErrorLog;
+use crate::error_log::Level;
 use crate::host::Host;
 use crate::settings::{Bind, Exit, Settings, apply_environment};
 use crate::sys::privileges::Identity;
 use crate::sys::process::{self, Background};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::{self, reason};
+use crate::wording::{Event, Wording};
 
 const SIGNALS: &[Signal] = &[
     Signal::SIGHUP,
@@ -41,44 +45,56 @@ pub(super) fn start<'a>(
     reread: &'a dyn Fn() -> Result<Settings, Exit>,
     work: &'a dyn Fn(WorkerContext) -> i32,
 ) -> Result<Master<'a>, i32> {
-    let log = ErrorLog::open(&settings.errorlog, settings.loglevel).map_err(|error| {
-        let place = settings.place("errorlog");
-        to_terminal(&format!("cannot open the error log `{}` ({place}): {}", settings.errorlog, reason(&error)), None);
+    let wording = settings.wording;
+    let log = open_log(&settings).map_err(|what| {
+        to_terminal(&settings, &what, None);
         1
     })?;
     let fail = |what: &str, hint: Option<&str>| {
-        log.error(format_args!("{what}"));
+        let severity = if wording == Wording::Nginx { Level::Emerg } else { Level::Error };
+        log.log(severity, format_args!("{what}"));
         if let Some(hint) = hint {
-            log.error(format_args!("hint: {hint}"));
+            log.log(severity, format_args!("hint: {hint}"));
         }
         if log.file().is_some() {
-            to_terminal(what, hint);
+            to_terminal(&settings, what, hint);
         }
         1
     };
-    log.info(format_args!("Starting daemun {}", env!("CARGO_PKG_VERSION")));
+    wording.tell(&log, Event::Starting);
     warn(&log, &settings);
     let identity = Identity::of(&settings);
     if let Some(obstacle) = identity.obstacle(&settings) {
         return Err(fail(&obstacle, Some("start the server as root, or leave the option out")));
     }
-    own(&log, &identity);
-    prepare_access_log(&settings, &identity).map_err(|why| fail(&why, None))?;
-    if let Some(path) = &settings.pidfile {
+    own(&log, &identity, settings.wording);
+    prepare_logs(&settings, &identity).map_err(|why| fail(&why, None))?;
+    if let Some(path) = settings.pidfile.as_ref().filter(|_| wording == Wording::Gunicorn) {
         Pidfile::check(path).map_err(|why| fail(&why, Some("end that process first, or remove the file")))?;
     }
     let signals = SignalQueue::install(SIGNALS)
         .map_err(|error| fail(&format!("cannot receive signals: {}", reason(&error)), None))?;
 
-    let inherited = listeners::from_systemd(&|name| std::env::var(name).ok());
-    if inherited.is_some() {
+    let env = |name: &str| std::env::var(name).ok();
+    let old_master = env("NGINX").filter(|_| wording == Wording::Nginx).map(|_| nix::unistd::getppid().as_raw());
+    // Gunicorn's face serves on what it is given, nginx's where the configuration says.
+    let (inherited, mut passed) = match wording {
+        Wording::Gunicorn => (listeners::from_systemd(&env), Inherited::default()),
+        Wording::Nginx => (None, Inherited::find(&env)),
+    };
+    for name in ["LISTEN_FDS", "LISTEN_PID", "NGINX"] {
         // Programs that the application starts must not take them for theirs.
-        sys::set_variable("LISTEN_FDS", None);
-        sys::set_variable("LISTEN_PID", None);
+        if env(name).is_some() && (inherited.is_some() || wording == Wording::Nginx) {
+            sys::set_variable(name, None);
+        }
     }
     let mut listeners = Vec::new();
     for bind in inherited.as_ref().unwrap_or(&settings.bind) {
-        match open(bind, &settings, &log, &signals) {
+        let opened = match passed.take(bind) {
+            Some(taken) => taken.map_err(|error| Some(listeners::refused(bind, &error, &settings))),
+            None => open(bind, &settings, &log, &signals),
+        };
+        match opened {
             Ok(listener) => listeners.push(listener),
             Err(refused) => {
                 listeners.iter().for_each(Listener::unlink);
@@ -91,18 +107,25 @@ pub(super) fn start<'a>(
         code
     };
 
-    let background = match settings.daemon {
+    let background = match settings.daemon && old_master.is_none() {
         false => None,
         true => Some(
-            go_to_background(&settings, host)
+            go_to_background(&settings, host, &log)
                 .map_err(|error| undo(fail(&format!("cannot go to the background: {}", reason(&error)), None)))?,
         ),
     };
-    let pidfile = match settings.pidfile.as_deref().map(Pidfile::create).transpose() {
+    let pidfile = match create_pidfile(&settings) {
         Ok(pidfile) => pidfile,
         Err(why) => return Err(undo(fail(&why, None))),
     };
-    process::set_name(settings.proc_name.as_deref().unwrap_or("daemun: master"));
+    let command = process::command_line().unwrap_or_default();
+    match &settings.nginx {
+        Some(setup) => {
+            let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+            setup.name_process(&format!("master process {}", words.join(" ")));
+        }
+        None => process::set_name(settings.proc_name.as_deref().unwrap_or("daemun: master")),
+    }
     let prepared = preload(&settings, host, &log).and_then(|()| {
         sys::shared_slots(slots_for(settings.workers))
             .map_err(|error| format!("cannot share memory with the workers: {}", reason(&error)))
@@ -118,19 +141,24 @@ pub(super) fn start<'a>(
         }
     };
 
-    let pool = Pool::new(Limits::of(&settings), slots);
-    let worker_class = settings.worker_class();
+    let mut pool = Pool::new(Limits::of(&settings), slots);
+    pool.wording = wording;
+    let class = settings.worker_class();
     let master = Master {
         settings,
         host,
         reread,
         work,
         log: Arc::new(log),
+        wording,
         identity,
         listeners,
         inherited,
         pidfile,
         background,
+        command,
+        new_binary: None,
+        old_master,
         announced: false,
         signals: Some(signals),
         slots,
@@ -142,34 +170,62 @@ pub(super) fn start<'a>(
         pid: std::process::id() as i32,
     };
     master.log_listeners();
-    master.log.info(format_args!("Using worker: {worker_class}"));
+    master.tell(Event::Workers { class });
     Ok(master)
+}
+
+/// Opens the error log, or all of them.
+pub(super) fn open_log(settings: &Settings) -> Result<ErrorLog, String> {
+    if let Some(setup) = &settings.nginx {
+        return setup.open_error_log();
+    }
+    let path = &settings.errorlog;
+    ErrorLog::open(path, settings.loglevel).map_err(|error| {
+        format!("cannot open the error log `{path}` ({}): {}", settings.place("errorlog"), reason(&error))
+    })
 }
 
 /// Tells what the user should know about the settings.
 pub(super) fn warn(log: &ErrorLog, settings: &Settings) {
     for warning in &settings.warnings {
-        log.warning(format_args!("{warning}"));
+        log.log(Level::Warning, format_args!("{warning}"));
     }
 }
 
-/// Makes sure that the workers can open the access log, whoever they run as.
-pub(super) fn prepare_access_log(settings: &Settings, identity: &Identity) -> Result<(), String> {
-    let Some(path) = settings.accesslog.as_deref().filter(|path| *path != "-") else { return Ok(()) };
+/// Writes the pid file, if there is to be one.
+pub(super) fn create_pidfile(settings: &Settings) -> Result<Option<Pidfile>, String> {
+    let Some(path) = &settings.pidfile else { return Ok(None) };
+    match settings.wording {
+        Wording::Gunicorn => Pidfile::create(path).map(Some),
+        Wording::Nginx => Pidfile::take(path)
+            .map(Some)
+            .map_err(|error| format!("open() \"{}\" failed ({})", path.display(), sys::with_code(&error))),
+    }
+}
+
+/// Makes sure that the workers can open the log files, whoever they run as.
+pub(super) fn prepare_logs(settings: &Settings, identity: &Identity) -> Result<(), String> {
     let (user, group) = identity.owner();
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .and_then(|file| match (user, group) {
-            (None, None) => Ok(()),
-            // A pipe or a device stays whose it is.
-            _ if !file.metadata()?.is_file() => Ok(()),
-            _ => std::os::unix::fs::fchown(file, user, group),
-        })
-        .map_err(|error| {
-            format!("cannot open the access log `{path}` ({}): {}", settings.place("accesslog"), reason(&error))
-        })
+    if let Some(setup) = &settings.nginx {
+        // As nginx: the group stays.
+        return setup.log_files().iter().try_for_each(|path| {
+            prepare_log(path, user, None)
+                .map_err(|error| format!("open() \"{}\" failed ({})", path.display(), sys::with_code(&error)))
+        });
+    }
+    let Some(path) = settings.accesslog.as_deref().filter(|path| *path != "-") else { return Ok(()) };
+    prepare_log(Path::new(path), user, group).map_err(|error| {
+        format!("cannot open the access log `{path}` ({}): {}", settings.place("accesslog"), reason(&error))
+    })
+}
+
+fn prepare_log(path: &Path, user: Option<u32>, group: Option<u32>) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    // A pipe or a device stays whose it is.
+    if (user, group) == (None, None) || !file.metadata()?.is_file() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, user, group)
 }
 
 /// How many rows there are for so many workers: room for a reload with more of them, and for those that take their
@@ -188,38 +244,63 @@ fn open(
 ) -> Result<Listener, Option<listeners::Refused>> {
     let mut attempt = 1;
     loop {
-        match listeners::open(bind, settings) {
-            Ok(listener) => return Ok(listener),
-            Err(refused) if refused.in_use && attempt < ATTEMPTS => {
+        let pause = match (listeners::open(bind, settings), settings.wording) {
+            (Ok(listener), _) => return Ok(listener),
+            (Err(refused), Wording::Gunicorn) if refused.in_use && attempt < ATTEMPTS => {
                 log.error(format_args!("Connection in use: {bind}"));
                 log.info(format_args!("Retrying in 1 second ({attempt} of {}).", ATTEMPTS - 1));
+                1000
             }
-            Err(refused) => return Err(Some(refused)),
+            (Err(refused), Wording::Nginx) if refused.in_use => {
+                log.log(Level::Emerg, format_args!("{}", refused.what));
+                if log.file().is_some() {
+                    to_terminal(settings, &refused.what, None);
+                }
+                log.log(Level::Notice, format_args!("try again to bind() after 500ms"));
+                500
+            }
+            (Err(refused), _) => return Err(Some(refused)),
+        };
+        if settings.wording == Wording::Nginx && attempt == ATTEMPTS {
+            return Err(Some(listeners::Refused { in_use: true, what: "still could not bind()".into(), hint: None }));
         }
         attempt += 1;
-        let end = monotonic_ms() + 1000;
+        let end = monotonic_ms() + pause;
         loop {
             let now = monotonic_ms();
             if now >= end {
                 break;
             }
             let _ = poll(&mut [PollFd::new(signals.fd(), PollFlags::POLLIN)], (end - now) as u16);
-            if signals.drain().iter().any(|came| matches!(came, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) {
+            if signals
+                .drain()
+                .iter()
+                .any(|came| matches!(came.signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT))
+            {
                 return Err(None);
             }
         }
     }
 }
 
-fn go_to_background(settings: &Settings, host: &dyn Host) -> std::io::Result<Background> {
+fn go_to_background(settings: &Settings, host: &dyn Host, log: &ErrorLog) -> std::io::Result<Background> {
     let background = Background::enter(host, &|code| {
+        if settings.wording == Wording::Nginx {
+            return;
+        }
         let log = match settings.errorlog.as_str() {
             "-" => "without `--daemon`, standard error shows why".to_string(),
             path => format!("the error log `{path}` says why"),
         };
-        to_terminal(&format!("the server did not start (exit code {code})"), Some(&log));
+        to_terminal(settings, &format!("the server did not start (exit code {code})"), Some(&log));
     })?;
-    process::leave_terminal(settings.enable_stdio_inheritance)?;
+    // nginx keeps standard error, and lets it go to the log.
+    let nginx = settings.wording == Wording::Nginx;
+    let keep = settings.enable_stdio_inheritance;
+    process::leave_terminal(keep, keep || nginx)?;
+    if nginx && let Some(file) = log.file() {
+        process::redirect_errors(file)?;
+    }
     Ok(background)
 }
 
@@ -237,7 +318,10 @@ fn preload(settings: &Settings, host: &dyn Host, log: &ErrorLog) -> Result<(), S
 }
 
 /// Tells what failed on standard error.
-fn to_terminal(what: &str, hint: Option<&str>) {
+fn to_terminal(settings: &Settings, what: &str, hint: Option<&str>) {
+    if let Some(setup) = &settings.nginx {
+        return setup.program.say("emerg", what);
+    }
     let exit = Exit::new(1, what, hint.map(String::from));
     let _ = writeln!(std::io::stderr(), "{}", exit.message);
 }

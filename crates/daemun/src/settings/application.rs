@@ -179,9 +179,16 @@ pub(super) fn log_config(given: &Given, base: &Path) -> Result<Option<PathBuf>, 
     }
 }
 
+/// Fields that say where an answer ends and what becomes of the connection.
+const FRAMING: [&str; 6] = ["connection", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade"];
+
 /// Further fields of answers. Whether they are fields at all is checked where the configuration takes them.
 pub(super) fn headers(given: &Given) -> Result<Vec<(String, String)>, Exit> {
     let read = |text: &String| match text.split_once(':') {
+        Some((name, _)) if FRAMING.iter().any(|own| own.eq_ignore_ascii_case(name.trim())) => {
+            let why = format!("`{}` is the server's own business", name.trim());
+            Err(refuse(given, "headers", why, Some("leave it out")))
+        }
         Some((name, value)) => Ok((name.trim().to_string(), value.trim().to_string())),
         None => Err(refuse(given, "headers", format!("`{text}` is not of the form NAME:VALUE"), None)),
     };

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::config::listen::Listen;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +20,25 @@ pub enum Bind {
     Unix(PathBuf),
     /// A socket that is open already.
     Fd(i32),
+    /// What a `listen` of nginx's language asks for.
+    Listen(Listening),
 }
+
+/// A `listen` and, with `reuseport`, which of its sockets: each worker has its own.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    pub listen: Arc<Listen>,
+    pub shard: Option<usize>,
+}
+
+/// The address is what counts: a reload keeps the socket when only options change.
+impl PartialEq for Listening {
+    fn eq(&self, other: &Listening) -> bool {
+        self.listen.address == other.listen.address && self.shard == other.shard
+    }
+}
+
+impl Eq for Listening {}
 
 const DEFAULT_PORT: u16 = 8000;
 
@@ -99,6 +120,7 @@ impl fmt::Display for Bind {
             Bind::Tcp { host, port } => write!(out, "{host}:{port}"),
             Bind::Unix(path) => write!(out, "unix:{}", path.display()),
             Bind::Fd(number) => write!(out, "fd://{number}"),
+            Bind::Listen(listening) => out.write_str(&listening.listen.text),
         }
     }
 }

@@ -138,7 +138,9 @@ impl Given {
         }
         let names = read_config(path).map_err(|why| {
             let hint = path.ends_with(".conf").then(|| {
-                "a configuration file is Python here, as Gunicorn's is; nginx's language is not read yet".to_string()
+                "a configuration file is Python here, as Gunicorn's is; `daemun -c FILE` without an application \
+                 reads nginx's language"
+                    .to_string()
             });
             Exit::new(1, format!("cannot load the configuration file `{shown}`\n{}", why.trim_end()), hint)
         })?;

@@ -22,12 +22,13 @@ mod uvicorn;
 mod value;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use application::{EventLoop, Interface, Lifespan};
-pub use bind::Bind;
+pub use bind::{Bind, Listening};
 pub use environment::{Applied, apply_environment};
-pub use face::Face;
+pub use face::{Command, Face};
 pub use reference::{help, keywords_python, reference_markdown, version};
 pub use sources::from_command_line;
 
@@ -35,6 +36,8 @@ use http::config::WebSocket;
 
 use crate::error_log::Level;
 use crate::host::SettingValue;
+use crate::nginx::Setup;
+use crate::wording::Wording;
 use given::Given;
 
 const PROGRAM: &str = "daemun";
@@ -199,6 +202,11 @@ pub struct Settings {
     /// What the error log leaves out.
     pub loglevel: Level,
 
+    /// In whose words the log speaks.
+    pub wording: Wording,
+    /// What nginx's face has read, where the settings come from there.
+    pub nginx: Option<Arc<Setup>>,
+
     /// What the user should know about these settings; to be logged once.
     pub warnings: Vec<String>,
     /// The values as typed.
@@ -235,6 +243,14 @@ pub enum AccessLogFormat {
 }
 
 impl Settings {
+    /// A [`Settings::graceful_timeout`] without a limit.
+    pub const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+    /// Everything as it is when nobody says anything, without an application.
+    pub fn plain() -> Result<Settings, Exit> {
+        ready::resolve(Given::default(), Some(String::new()), Vec::new())
+    }
+
     /// What kind of worker runs, in Gunicorn's words.
     pub fn worker_class(&self) -> &'static str {
         if self.interface.is_asgi() {

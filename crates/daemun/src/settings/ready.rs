@@ -15,6 +15,7 @@ use super::{AccessLogFormat, Bind, EventLoop, Exit, Front, Lifespan, Settings, S
 use crate::error_log::Level;
 use crate::host::SettingValue;
 use crate::sys::reason;
+use crate::wording::Wording;
 
 /// As Gunicorn's: what the limits may be at most.
 const MAX_REQUEST_LINE: usize = 8190;
@@ -127,6 +128,8 @@ pub(super) fn resolve(
             "trace" => Level::Debug,
             level => level.parse().unwrap_or(Level::Info),
         },
+        wording: Wording::Gunicorn,
+        nginx: None,
         warnings: std::mem::take(&mut given.warnings),
         start_dir,
         chdir,
@@ -145,7 +148,7 @@ fn seconds(given: &Given, name: &str) -> Duration {
 
 fn size(given: &Given, name: &str) -> Result<u64, Exit> {
     let text = given.text(name);
-    conf::size(&text).ok_or_else(|| {
+    conf::offset(&text).ok_or_else(|| {
         refuse(
             given,
             name,

@@ -19,7 +19,8 @@ pub fn help() -> String {
         "usage: {USAGE}\n\n\
          Serves a Python application over HTTP. MODULE is imported from the current directory; CALLABLE is\n\
          `application` if not given. The options of Gunicorn and of Uvicorn are understood; `daemun uvicorn ...` has\n\
-         Uvicorn's defaults, too.\n\n  -h, --help\n        show this help\n  -v, --version\n        show the version\n"
+         Uvicorn's defaults, too. `daemun -c nginx.conf` and `daemun nginx ...` are nginx's command line: `daemun -h`.\n\n  \
+         --help\n        show this help\n  --version\n        show the version\n"
     );
     for section in table::SECTIONS {
         let mut rows = section.rows.iter().filter(|row| row.has_option()).peekable();

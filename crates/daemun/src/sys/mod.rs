@@ -1,9 +1,11 @@
 //! The syscall room of this crate: the only place with `unsafe`. Everything here has a safe face; what nix and
 //! socket2 wrap safely is used where it is needed.
 
+pub mod cpus;
 pub mod privileges;
 pub mod process;
 pub mod signals;
+pub mod title;
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,14 +25,23 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
+/// What went wrong, as nginx says it: `2: No such file or directory`.
+pub fn with_code(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => format!("{code}: {}", text.split(" (os error").next().unwrap_or_default()),
+        None => text,
+    }
+}
+
 /// Sets or removes a variable of the environment. To be called while there is one thread.
-pub fn set_variable(name: &str, value: Option<&OsStr>) {
+pub fn set_variable(name: impl AsRef<OsStr>, value: Option<&OsStr>) {
     // SAFETY: callers are the master's start and reload, which run while the process has one thread, so nothing reads
     // the environment meanwhile.
     unsafe {
         match value {
-            Some(value) => std::env::set_var(name, value),
-            None => std::env::remove_var(name),
+            Some(value) => std::env::set_var(name.as_ref(), value),
+            None => std::env::remove_var(name.as_ref()),
         }
     }
 }
@@ -55,6 +66,26 @@ pub fn shared_slots(count: usize) -> io::Result<&'static [Slot]> {
     // SAFETY: the mapping is `length` bytes long, page-aligned (a slot wants 128), lives until the process ends, and
     // is zeroed, which is a valid value of atomics. All access, of other processes too, is atomic.
     Ok(unsafe { std::slice::from_raw_parts(address.cast::<Slot>(), count) })
+}
+
+/// Sets a number as an option of a socket's TCP (level `IPPROTO_TCP`).
+pub fn set_tcp_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+    // SAFETY: the descriptor is open while `socket` is borrowed; the kernel reads `size` bytes of a number that lives.
+    match unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const value).cast(), size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sets the priority of this process, as nice(1) counts.
+pub fn set_priority(priority: i32) -> io::Result<()> {
+    // SAFETY: takes no memory.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Takes over a listening socket that this process inherited under a number.

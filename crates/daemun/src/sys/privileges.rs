@@ -26,6 +26,11 @@ impl Identity {
         Identity { user, group, groups_of }
     }
 
+    /// Nobody else: the process stays what it is.
+    pub fn same() -> Identity {
+        Identity { user: None, group: None, groups_of: None }
+    }
+
     /// What keeps this process from changing, if anything does.
     pub fn obstacle(&self, settings: &Settings) -> Option<String> {
         let name = match self {

@@ -1,8 +1,9 @@
 //! Processes: forking, signalling, going to the background, names.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 
 use nix::sys::prctl;
 use nix::unistd::ForkResult;
@@ -17,6 +18,15 @@ pub enum Fork {
     Parent(i32),
     /// The new one.
     Child,
+}
+
+/// Gives memory that is free back to the kernel: behind something large that is gone, like a configuration's text.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Forks, with the host's interpreter made ready on both sides.
@@ -136,12 +146,29 @@ impl Background {
     }
 }
 
-/// Lets standard input be empty, and output go nowhere unless it is to be kept.
-pub fn leave_terminal(keep_output: bool) -> io::Result<()> {
+/// The words that this process was started with, the interpreter of a script among them.
+pub fn command_line() -> io::Result<Vec<OsString>> {
+    let bytes = std::fs::read("/proc/self/cmdline")?;
+    let words = bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+    let mut words: Vec<OsString> = words.collect();
+    // The last word ends with a zero, too.
+    words.pop();
+    if words.is_empty() { Err(io::Error::from(io::ErrorKind::NotFound)) } else { Ok(words) }
+}
+
+/// Lets what is written to standard error go where `file` goes.
+pub fn redirect_errors(file: &File) -> io::Result<()> {
+    Ok(nix::unistd::dup2_stderr(file)?)
+}
+
+/// Lets standard input be empty, and output and errors go nowhere unless they are to be kept.
+pub fn leave_terminal(keep_output: bool, keep_errors: bool) -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2_stdin(&null)?;
     if !keep_output {
         nix::unistd::dup2_stdout(&null)?;
+    }
+    if !keep_errors {
         nix::unistd::dup2_stderr(&null)?;
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Signals as a queue that a poll loop reads: the handler does nothing but write the signal's number to a pipe.
+//! Signals as a queue that a poll loop reads: the handler does nothing but write to a pipe which signal came, and from
+//! whom.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,30 @@ pub fn terminating() -> &'static AtomicBool {
     &TERMINATING
 }
 
+/// A signal that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub signal: Signal,
+    /// The process that sent it; 0 if it was the kernel.
+    pub sender: i32,
+}
+
+/// What the handler writes: the signal's number, then the sender's in four bytes.
+const RECORD: usize = 5;
+
+/// Room for what is read at a time.
+pub type Records = [u8; 64 * RECORD];
+
+/// Reads what [`SignalQueue::fd`] gave.
+pub fn received(records: &[u8]) -> Vec<Received> {
+    let read = |record: &[u8]| {
+        let (number, sender) = record.split_first()?;
+        let signal = Signal::try_from(i32::from(*number)).ok()?;
+        Some(Received { signal, sender: i32::from_ne_bytes(sender.try_into().ok()?) })
+    };
+    records.chunks_exact(RECORD).filter_map(read).collect()
+}
+
 /// The signals that have come, in their order. There is one queue in a process.
 pub struct SignalQueue {
     read: OwnedFd,
@@ -33,7 +58,7 @@ impl SignalQueue {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         PIPE.store(write.as_raw_fd(), Relaxed);
         for &signal in signals {
-            set(signal, SigHandler::Handler(enqueue))?;
+            set(signal, SigHandler::SigAction(enqueue))?;
         }
         Ok(SignalQueue { read, _write: write, installed: signals.to_vec() })
     }
@@ -44,11 +69,11 @@ impl SignalQueue {
     }
 
     /// Takes the signals that have come.
-    pub fn drain(&self) -> Vec<Signal> {
+    pub fn drain(&self) -> Vec<Received> {
         let mut signals = Vec::new();
-        let mut bytes = [0; 64];
-        while let Ok(count @ 1..) = nix::unistd::read(&self.read, &mut bytes) {
-            signals.extend(bytes[..count].iter().filter_map(|&number| Signal::try_from(i32::from(number)).ok()));
+        let mut records: Records = [0; _];
+        while let Ok(count @ 1..) = nix::unistd::read(&self.read, &mut records) {
+            signals.extend(received(&records[..count]));
         }
         signals
     }
@@ -104,23 +129,30 @@ pub fn name(number: i32) -> String {
 }
 
 fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
-    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    let flags = match handler {
+        SigHandler::SigAction(_) => SaFlags::SA_RESTART | SaFlags::SA_SIGINFO,
+        _ => SaFlags::SA_RESTART,
+    };
+    let action = SigAction::new(handler, flags, SigSet::empty());
     // SAFETY: both handlers do only what is allowed in a handler: an atomic load, write(2), and restoring errno.
     unsafe { sigaction(signal, &action) }?;
     Ok(())
 }
 
-extern "C" fn enqueue(number: libc::c_int) {
+extern "C" fn enqueue(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     if number == libc::SIGTERM {
         TERMINATING.store(true, Relaxed);
     }
-    let byte = number as u8;
-    // SAFETY: errno's address is valid for the thread's life, write(2) is async-signal-safe and reads one byte that
-    // lives. A full pipe or one that is gone gives an error: there, nothing can be done.
+    let mut record = [number as u8; RECORD];
+    // SAFETY: the handler is installed with SA_SIGINFO, so the kernel gives a valid structure; for signals that another
+    // process sends and for SIGCHLD it holds a process, for others the field is zero. errno's address is valid for the
+    // thread's life, write(2) is async-signal-safe and reads bytes that live; a pipe takes so few of them whole or not
+    // at all. A full pipe or one that is gone gives an error: there, nothing can be done.
     unsafe {
+        record[1..].copy_from_slice(&(*info).si_pid().to_ne_bytes());
         let errno = libc::__errno_location();
         let saved = *errno;
-        libc::write(PIPE.load(Relaxed), (&raw const byte).cast(), 1);
+        libc::write(PIPE.load(Relaxed), record.as_ptr().cast(), RECORD);
         *errno = saved;
     }
 }
@@ -141,7 +173,9 @@ mod tests {
             assert_eq!(queue.drain(), []);
         }
         raise(Signal::SIGUSR1);
-        assert_eq!(queue.drain(), [Signal::SIGWINCH, Signal::SIGUSR1]);
+        let sender = std::process::id() as i32;
+        let came = |signal| Received { signal, sender };
+        assert_eq!(queue.drain(), [came(Signal::SIGWINCH), came(Signal::SIGUSR1)]);
         assert_eq!(queue.drain(), []);
         queue.leave_in_child();
         raise(Signal::SIGUSR1);

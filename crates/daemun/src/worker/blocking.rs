@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use http::app::{App, Blocking};
 use http::engine::Engine;
+use http::slots::MAX_THREADS;
 
 use super::Worker;
 use super::control::{Control, Why};
@@ -16,14 +17,7 @@ pub fn run(worker: Worker, threads: usize, host: &'static dyn Host) -> i32 {
     if !super::begin_to_serve(&engine, &runtime, listeners, threads, &master) {
         return 0;
     }
-    let apps: Vec<Arc<dyn Blocking>> = engine
-        .apps
-        .iter()
-        .filter_map(|app| match app {
-            App::Blocking(app) => Some(app.clone()),
-            App::Evented(_) => None,
-        })
-        .collect();
+    let apps = called(&engine);
     for app in &apps {
         app.enter_thread();
     }
@@ -32,7 +26,7 @@ pub fn run(worker: Worker, threads: usize, host: &'static dyn Host) -> i32 {
         Why::Ended => 0,
         Why::Front => {
             http::transport::batch::release();
-            serve_jobs(&engine, &runtime, control, &apps, threads, host)
+            serve_jobs(&engine, &runtime, control, threads, host)
         }
     };
     for app in &apps {
@@ -46,7 +40,6 @@ fn serve_jobs(
     engine: &Arc<Engine>,
     runtime: &Arc<http::runtime::Runtime>,
     mut control: Control,
-    apps: &[Arc<dyn Blocking>],
     threads: usize,
     host: &'static dyn Host,
 ) -> i32 {
@@ -65,19 +58,7 @@ fn serve_jobs(
             return 1;
         }
     };
-    let others: Vec<_> = (1..threads)
-        .filter_map(|thread| {
-            let (engine, apps) = (engine.clone(), apps.to_vec());
-            let body = move || {
-                host.as_thread(&mut || {
-                    apps.iter().for_each(|app| app.enter_thread());
-                    engine.jobs.run(thread);
-                    apps.iter().for_each(|app| app.leave_thread());
-                });
-            };
-            std::thread::Builder::new().name(format!("python-{thread}")).spawn(body).ok()
-        })
-        .collect();
+    let others = call_on_threads(engine, 1, threads - 1, host);
     if others.len() + 1 < threads {
         engine.log.error(format_args!("could start only {} of {threads} threads", others.len() + 1));
         engine.slot().threads.store(others.len() as u32 + 1, Relaxed);
@@ -90,4 +71,36 @@ fn serve_jobs(
         Ok(_) => 0,
         Err(_) => 1,
     }
+}
+
+/// The applications that are called.
+fn called(engine: &Engine) -> Vec<Arc<dyn Blocking>> {
+    let blocking = |app: &App| match app {
+        App::Blocking(app) => Some(app.clone()),
+        App::Evented(_) => None,
+    };
+    engine.apps.iter().filter_map(blocking).collect()
+}
+
+/// Starts threads that call applications until the queue of jobs is closed; `first` is the first one's number in the
+/// worker's slot. Gives those that could be started.
+pub fn call_on_threads(
+    engine: &Arc<Engine>,
+    first: usize,
+    count: usize,
+    host: &'static dyn Host,
+) -> Vec<std::thread::JoinHandle<()>> {
+    let start = |thread: usize| {
+        let engine = engine.clone();
+        let body = move || {
+            let apps = called(&engine);
+            host.as_thread(&mut || {
+                apps.iter().for_each(|app| app.enter_thread());
+                engine.jobs.run(thread);
+                apps.iter().for_each(|app| app.leave_thread());
+            });
+        };
+        std::thread::Builder::new().name(format!("python-{thread}")).spawn(body).ok()
+    };
+    (first..(first + count).min(MAX_THREADS)).filter_map(start).collect()
 }

@@ -11,10 +11,13 @@ use http::engine::Engine;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use crate::error_log::Level;
 use crate::master;
+use crate::nginx::Setup;
 use crate::settings::Settings;
 use crate::sys::process;
-use crate::sys::signals::{Signal, SignalQueue};
+use crate::sys::signals::{self, Received, Records, Signal, SignalQueue};
+use crate::wording::{Event, Wording};
 
 /// Why `Control::run` returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,9 +38,15 @@ pub struct Control {
     engine: Arc<Engine>,
     /// The signal queue's pipe, for its readiness only.
     readable: pipe::Receiver,
-    signals: SignalQueue,
+    /// Kept: as long as it lives, signals come.
+    _signals: SignalQueue,
     graceful_timeout: Duration,
+    wording: Wording,
+    nginx: Option<Arc<Setup>>,
+    /// The master; 0: there is none.
     parent: i32,
+    /// The log knows that this worker drains.
+    said: bool,
     /// When draining is given up.
     limit: Option<Instant>,
     /// The pipe to the master, until it has been told that this worker drains.
@@ -87,9 +96,12 @@ impl Control {
         Ok(Control {
             engine,
             readable,
-            signals,
+            _signals: signals,
             graceful_timeout: settings.graceful_timeout,
+            wording: settings.wording,
+            nginx: settings.nginx.clone(),
             parent,
+            said: false,
             limit: None,
             told: Some(master),
         })
@@ -98,6 +110,12 @@ impl Control {
     /// Drives the worker's life. `until_front`: returns when the engine wants another thread to drive the runtime.
     pub async fn run(&mut self, until_front: bool) -> Why {
         loop {
+            if self.engine.is_draining() && !std::mem::replace(&mut self.said, true) {
+                self.wording.tell(&self.engine.log, Event::Draining);
+                if let Some(setup) = &self.nginx {
+                    setup.name_process("worker process is shutting down");
+                }
+            }
             if self.engine.is_drained() {
                 return Why::Ended;
             }
@@ -114,27 +132,26 @@ impl Control {
             let wake = self.limit.map_or(wake, |limit| limit.min(wake));
             tokio::select! {
                 _ = self.readable.readable() => {
-                    let end = self.handle_signals();
-                    // Finds the pipe empty, which makes the runtime wait for the next signal.
-                    let _ = self.readable.try_read(&mut [0]);
-                    if end {
+                    if self.handle_signals() {
                         return self.end().await;
                     }
                 }
                 () = self.engine.changed() => {}
                 () = tokio::time::sleep_until(wake) => {
-                    if std::os::unix::process::parent_id() as i32 != self.parent {
-                        self.engine.log.info(format_args!("Parent changed, shutting down"));
+                    if self.parent != 0 && std::os::unix::process::parent_id() as i32 != self.parent {
+                        let line = format_args!("Parent changed, shutting down");
+                        self.engine.log.log(Level::Info, line);
                         self.engine.drain();
                     }
                     if self.limit.is_some_and(|limit| limit <= Instant::now()) {
                         let slot = self.engine.slot();
-                        self.engine.log.warning(format_args!(
+                        let line = format!(
                             "{:?} have passed: {} requests on {} connections are cut",
                             self.graceful_timeout,
                             slot.requests.load(Relaxed),
                             slot.connections.load(Relaxed)
-                        ));
+                        );
+                        self.engine.log.log(Level::Warning, format_args!("{line}"));
                         return self.end().await;
                     }
                 }
@@ -144,20 +161,38 @@ impl Control {
 
     /// Acts on what has come; `true`: end now.
     fn handle_signals(&mut self) -> bool {
-        for signal in self.signals.drain() {
-            match signal {
-                Signal::SIGTERM => self.engine.drain(),
-                Signal::SIGINT | Signal::SIGQUIT => return true,
-                Signal::SIGUSR1 => {
-                    if let Err(error) = self.engine.log.reopen() {
-                        self.engine.log.error(format_args!("cannot reopen the error log: {error}"));
-                    }
-                    if let Some(access) = &self.engine.access {
-                        access.reopen(&self.engine.log);
-                    }
+        let mut records: Records = [0; _];
+        // Until the pipe is empty, which makes the runtime wait for the next signal.
+        while let Ok(count @ 1..) = self.readable.try_read(&mut records) {
+            for received in signals::received(&records[..count]) {
+                if self.handle_signal(received) {
+                    return true;
                 }
-                _ => {}
             }
+        }
+        false
+    }
+
+    /// Acts on one; `true`: end now.
+    fn handle_signal(&self, Received { signal, sender }: Received) -> bool {
+        // The master speaks Gunicorn's language with its workers; a user of nginx, nginx's.
+        let nginx = self.wording == Wording::Nginx && (self.parent == 0 || sender != self.parent);
+        if nginx {
+            self.wording.tell(&self.engine.log, Event::Signal { signal, sender, master: false, ignored: false });
+        }
+        match signal {
+            Signal::SIGTERM if !nginx => self.engine.drain(),
+            Signal::SIGQUIT if nginx => self.engine.drain(),
+            Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT => return true,
+            Signal::SIGHUP => {
+                let line = format_args!("without a master there is no reload: start the program anew");
+                self.engine.log.log(Level::Warning, line);
+            }
+            Signal::SIGUSR1 => {
+                self.wording.tell(&self.engine.log, Event::Reopening);
+                self.engine.reopen_logs();
+            }
+            _ => {}
         }
         false
     }
@@ -165,9 +200,7 @@ impl Control {
     /// The end without waiting for anything. If the application's thread is in a call, it cannot be waited for.
     async fn end(&self) -> Why {
         self.engine.stop();
-        if let Some(access) = &self.engine.access {
-            access.flush();
-        }
+        self.engine.access.flush();
         if self.engine.is_fronted() {
             let calling = || self.engine.slot().thread_calls().iter().any(|call| call.load(Relaxed) != 0);
             // A call whose answer is out may just be about to return.
@@ -176,6 +209,10 @@ impl Control {
                     return Why::Ended;
                 }
                 tokio::time::sleep(LAST_LOOK).await;
+            }
+            self.wording.tell(&self.engine.log, Event::Ending);
+            if self.wording == Wording::Nginx {
+                self.wording.tell(&self.engine.log, Event::WorkerExit { pid: std::process::id() });
             }
             process::exit_now(0);
         }

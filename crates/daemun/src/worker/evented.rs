@@ -1,15 +1,24 @@
-//! Workers whose application an event loop drives: the loop waits with a reactor that is the server.
+//! Workers whose application an event loop drives: the loop waits with a reactor that is the server. Applications that
+//! are called can be there, too: threads of their own call them, and the server has one of its own.
 
 use std::sync::Arc;
 
 use http::app::Evented;
 use http::runtime::Reactor;
 
-use super::Worker;
 use super::control::Why;
+use super::{Worker, blocking};
+use crate::host::Host;
 
 /// Has the application start, serves to the end; gives the exit code. The error is for the log.
-pub fn run(worker: Worker, app: &Arc<dyn Evented>) -> Result<i32, String> {
+/// `joining`: further ones, which share the loop; `threads`: how many call the other applications.
+pub fn run(
+    worker: Worker,
+    app: &Arc<dyn Evented>,
+    joining: &[Arc<dyn Evented>],
+    threads: usize,
+    host: &'static dyn Host,
+) -> Result<i32, String> {
     let Worker { engine, runtime, mut control, master, listeners } = worker;
     let life = {
         let engine = engine.clone();
@@ -44,10 +53,18 @@ pub fn run(worker: Worker, app: &Arc<dyn Evented>) -> Result<i32, String> {
     let reactor = Reactor::new(engine.clone(), runtime.clone(), Box::new(to_front))
         .map_err(|error| format!("cannot watch descriptors: {error}"))?;
     app.start(reactor)?;
-    if !engine.is_draining() && !super::begin_to_serve(&engine, &runtime, listeners, 1, &master) {
+    joining.iter().try_for_each(|other| other.join())?;
+    // The loop's thread is the first in the slot.
+    let callers = blocking::call_on_threads(&engine, 1, threads, host);
+    let all = 1 + callers.len();
+    if !engine.is_draining() && !super::begin_to_serve(&engine, &runtime, listeners, all, &master) {
         return Ok(0);
     }
     app.run();
+    engine.jobs.close();
+    for caller in callers {
+        let _ = caller.join();
+    }
     engine.inbox.loop_ended();
     Ok(0)
 }

@@ -9,23 +9,28 @@ mod control;
 mod evented;
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use http::app::App;
-use http::config::Config;
-use http::conn::accept;
+use http::config::listen;
+use http::config::main::ErrorTarget;
+use http::config::{Config, Handler};
+use http::conn::accept::{self, Locals};
 use http::engine::{self, Engine, Parts};
 use http::exchange::Local;
-use http::log::{AccessLog, Format};
+use http::log::AccessLogs;
 use http::slots::{MAX_THREADS, State};
 
 use crate::error_log::{ErrorLog, Level};
 use crate::face;
-use crate::host::{AppOptions, Host, LoadError};
+use crate::host::{AppOptions, AppSpec, Host, LoadError};
 use crate::master::{Address, Listener, WorkerContext};
 use crate::settings::{EventLoop, Front, Settings};
 use crate::sys::signals::{self, Signal, SignalQueue};
+use crate::wording::Event;
 use control::{Control, Master};
 
 /// Runs a worker to its end; gives its exit code.
@@ -49,36 +54,50 @@ fn failed(what: &str, error: impl std::fmt::Display) -> LoadError {
 
 fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadError> {
     let WorkerContext { settings, listeners, slots, slot, ready, log, master_pid, .. } = context;
-    let queue = SignalQueue::install(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1])
-        .map_err(|error| failed("receive signals", error))?;
-    use std::os::fd::AsRawFd;
-    host.worker_started(log.fd().as_raw_fd());
+    let mut handled = vec![Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1];
+    if master_pid == 0 {
+        handled.push(Signal::SIGHUP);
+    }
+    let queue = SignalQueue::install(&handled).map_err(|error| failed("receive signals", error))?;
 
     let config = face::configuration(&settings).map_err(|message| LoadError { code: BOOT_FAILED, message })?;
-    let access = config.access_log.as_ref().map(|spec| {
-        let format = Format::parse(&spec.format).map_err(|why| failed("use the access log's format", why))?;
-        AccessLog::open(&spec.path, format).map_err(|error| failed(&format!("open access log {}", spec.path), error))
-    });
-    let access = access.transpose()?;
+    let specs = face::apps(&config, &settings);
+    // Without an application, nothing is asked of the interpreter.
+    if !specs.is_empty() {
+        host.worker_started(log.fd().as_raw_fd());
+    }
+    let prefix = settings.nginx.as_ref().map_or(&settings.chdir, |setup| &setup.layout.prefix);
+    let access = AccessLogs::open(&config, prefix.clone()).map_err(|why| failed("open the access log", why))?;
+    let error_logs = error_logs(&config, &settings, &log).map_err(|why| failed("open an error log", why))?;
     let threads = settings.threads.clamp(1, MAX_THREADS);
     let options = AppOptions {
         multithread: threads > 1,
         multiprocess: settings.workers > 1,
         sendfile: settings.sendfile,
-        logged: access.as_ref().map(AccessLog::environ).unwrap_or_default(),
+        logged: access.environ(),
         errors: (settings.errorlog != "-").then(|| log.fd().as_raw_fd()),
     };
-    let (apps, broken) = load(&config, &settings, &options, host, &log)?;
+    let (apps, broken) = load(&specs, &settings, &options, host, &log)?;
 
-    let event_loop = apps.iter().find_map(|app| match app {
+    let mut evented = apps.iter().filter_map(|app| match app {
         App::Evented(app) => Some(app.clone()),
         App::Blocking(_) => None,
     });
-    if event_loop.is_some() && threads > 1 {
+    let event_loop = evented.next();
+    let joining: Vec<_> = evented.collect();
+    let blocking = apps.iter().any(|app| matches!(app, App::Blocking(_)));
+    if event_loop.is_some() && !blocking && threads > 1 {
         log.warning(format_args!("ASGI applications run on one thread: --threads {threads} means nothing here"));
     }
+    // What waits for a body while it is called cannot be called by whoever brings the body.
+    let streams = config
+        .locations
+        .iter()
+        .any(|location| matches!(location.handler, Handler::App(_)) && !location.settings.app.request_buffering);
     let front = match settings.front {
-        _ if event_loop.is_none() && (threads > 1 || !settings.request_buffering) => engine::Front::Thread,
+        _ if event_loop.is_none() && (threads > 1 || streams) => engine::Front::Thread,
+        // What is called must not hold up the loop.
+        _ if event_loop.is_some() && blocking => engine::Front::Thread,
         // A loop that waits with means of its own.
         _ if event_loop.is_some() && settings.event_loop == EventLoop::Uvloop => engine::Front::Thread,
         Front::Auto => engine::Front::Auto,
@@ -87,11 +106,12 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     };
     let runtime = Arc::new(http::runtime::build().map_err(|error| failed("start the runtime", error))?);
     let engine = Engine::new(Parts {
-        config: Arc::new(config),
+        config,
         apps,
         slots,
         index: slot,
         log: log.clone(),
+        error_logs,
         access,
         front,
         max_requests: jittered(&settings),
@@ -101,7 +121,9 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let master = Master::new(ready);
     let (control, listeners) = {
         let _inside = runtime.enter();
-        let listeners = listeners.into_iter().map(listen).collect::<io::Result<Vec<_>>>();
+        let nginx = settings.nginx.is_some();
+        let listeners =
+            listeners.into_iter().map(|it| listen(it, &engine.config, nginx)).collect::<io::Result<Vec<_>>>();
         let control = Control::new(engine.clone(), queue, &settings, master_pid, master.clone());
         (
             control.map_err(|error| failed("receive signals", error))?,
@@ -119,12 +141,17 @@ fn start(context: WorkerContext, host: &'static dyn Host) -> Result<i32, LoadErr
     let worker = Worker { engine: engine.clone(), runtime, control, master, listeners };
     let code = match event_loop {
         None => blocking::run(worker, threads, host),
-        Some(app) => evented::run(worker, &app).map_err(|message| LoadError { code: BOOT_FAILED, message })?,
+        Some(app) => {
+            let threads = if blocking { threads } else { 0 };
+            evented::run(worker, &app, &joining, threads, host)
+                .map_err(|message| LoadError { code: BOOT_FAILED, message })?
+        }
     };
-    if let Some(access) = &engine.access {
-        access.flush();
+    settings.wording.tell(&log, Event::Ending);
+    engine.access.flush();
+    if !engine.apps.is_empty() {
+        host.worker_ending();
     }
-    host.worker_ending();
     Ok(code)
 }
 
@@ -134,14 +161,14 @@ struct Worker {
     runtime: Arc<http::runtime::Runtime>,
     control: Control,
     master: Master,
-    listeners: Vec<(accept::Listener, Arc<Local>)>,
+    listeners: Vec<(accept::Listener, Locals)>,
 }
 
 /// Accepts from now on, and lets the master know; `false`: the master is gone.
 fn begin_to_serve(
     engine: &Arc<Engine>,
     runtime: &http::runtime::Runtime,
-    listeners: Vec<(accept::Listener, Arc<Local>)>,
+    listeners: Vec<(accept::Listener, Locals)>,
     threads: usize,
     master: &Master,
 ) -> bool {
@@ -152,9 +179,9 @@ fn begin_to_serve(
     master.tell_ready()
 }
 
-/// The application, or with `--reload` one that tells why it cannot be loaded (`true`).
+/// The applications, or with `--reload` one that tells why it cannot be loaded (`true`).
 fn load(
-    config: &Config,
+    specs: &[AppSpec],
     settings: &Settings,
     options: &AppOptions,
     host: &dyn Host,
@@ -162,7 +189,7 @@ fn load(
 ) -> Result<(Vec<App>, bool), LoadError> {
     let mut apps = Vec::new();
     let mut broken = false;
-    for spec in &config.apps {
+    for spec in specs {
         apps.push(match host.load(spec, settings, options) {
             Err(error) if settings.reload => {
                 broken = true;
@@ -175,18 +202,56 @@ fn load(
     Ok((apps, broken))
 }
 
-/// A listener for the runtime, and what the environ says of it.
-fn listen(listener: Listener) -> io::Result<(accept::Listener, Arc<Local>)> {
+/// The error logs of the locations, those that are the same only once; empty: there is one for all.
+fn error_logs(config: &Config, settings: &Settings, log: &Arc<ErrorLog>) -> Result<Vec<Arc<ErrorLog>>, String> {
+    let Some(setup) = &settings.nginx else { return Ok(Vec::new()) };
+    if config.locations.iter().all(|location| location.settings.error_log.is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut made: Vec<(Arc<[ErrorTarget]>, Arc<ErrorLog>)> = Vec::new();
+    let mut all = Vec::new();
+    for location in &config.locations {
+        let Some(targets) = &location.settings.error_log else {
+            all.push(log.clone());
+            continue;
+        };
+        let known = made.iter().find(|(known, _)| known == targets).map(|(_, log)| log.clone());
+        all.push(match known {
+            Some(log) => log,
+            None => {
+                let log = Arc::new(setup.open(targets)?);
+                made.push((targets.clone(), log.clone()));
+                log
+            }
+        });
+    }
+    Ok(all)
+}
+
+/// A listener for the runtime, and what the environ says of it. `nginx`: a connection's own address is told, where the
+/// listener has all.
+fn listen(listener: Listener, config: &Config, nginx: bool) -> io::Result<(accept::Listener, Locals)> {
     let Listener { socket, address, .. } = listener;
     socket.set_nonblocking(true)?;
+    let index = |wanted: &listen::Address| config.listens.iter().position(|one| one.listen.address == *wanted);
     Ok(match address {
         Address::Tcp(address) => {
-            let local = Local { name: address.ip().to_string(), port: address.port().to_string() };
-            (accept::Listener::Tcp(tokio::net::TcpListener::from_std(socket.into())?), Arc::new(local))
+            let wildcard = nginx && address.ip().is_unspecified();
+            let local = |address: SocketAddr, listen: usize, wildcard: bool| {
+                Arc::new(Local { name: address.ip().to_string(), port: address.port().to_string(), listen, wildcard })
+            };
+            let listen = if nginx { index(&listen::Address::Inet(address)).unwrap_or(0) } else { 0 };
+            let specific = config.listens[listen].specific.iter().filter(|_| nginx);
+            let specific = specific.map(|&(address, listen)| (address, local(address, listen, false))).collect();
+            let alone = nginx && config.listens[listen].listen.options.reuseport;
+            let locals = Locals { any: local(address, listen, wildcard), specific, alone };
+            (accept::Listener::Tcp(tokio::net::TcpListener::from_std(socket.into())?), locals)
         }
         Address::Unix(path) => {
-            let local = Local { name: path.display().to_string(), port: String::new() };
-            (accept::Listener::Unix(tokio::net::UnixListener::from_std(socket.into())?), Arc::new(local))
+            let listen = if nginx { index(&listen::Address::Unix(path.clone())).unwrap_or(0) } else { 0 };
+            let name = if nginx { format!("unix:{}", path.display()) } else { path.display().to_string() };
+            let locals = Locals::one(Local { name, port: String::new(), listen, wildcard: false });
+            (accept::Listener::Unix(tokio::net::UnixListener::from_std(socket.into())?), locals)
         }
     })
 }

@@ -32,6 +32,8 @@ pub struct State {
 
 pub struct Duplex {
     engine: Arc<Engine>,
+    /// Whose error log takes what it has to say.
+    location: u32,
     state: Mutex<State>,
 }
 
@@ -42,7 +44,8 @@ impl Linked for State {
 }
 
 impl Duplex {
-    pub fn new(engine: Arc<Engine>, sender: Sender, expecting: bool) -> Arc<Duplex> {
+    /// `location`: of the request.
+    pub fn new(engine: Arc<Engine>, location: u32, sender: Sender, expecting: bool) -> Arc<Duplex> {
         engine.inbox.app_began();
         let state = State {
             sender,
@@ -53,7 +56,7 @@ impl Duplex {
             expecting,
             link: Link::default(),
         };
-        Arc::new(Duplex { engine, state: Mutex::new(state) })
+        Arc::new(Duplex { engine, location, state: Mutex::new(state) })
     }
 
     /// For the connection. An application's code must not run while this is held.
@@ -180,6 +183,6 @@ impl Duplex {
 
     /// A line for the error log.
     pub fn log(&self, severity: Severity, lines: &str) {
-        self.engine.log.log_lines(severity.into(), lines);
+        self.engine.log_at(self.location).log_lines(severity.into(), lines);
     }
 }

@@ -134,6 +134,7 @@ pub fn panicked(out: &mut Output<'_>) {
         let mut head = ResponseHead::new(500);
         head.length = Some(0);
         head.close = true;
+        head.own_error = true;
         out.start(head);
         out.end();
     }

@@ -56,6 +56,10 @@ pub trait Evented: Send + Sync {
     /// and has the application start. The error is for the log, complete; the worker ends with it.
     fn start(&self, reactor: Reactor) -> Result<(), String>;
 
+    /// Has the application start on the loop that another one has made on the calling thread: a worker's applications
+    /// share one loop. `run` of that other one has this one stop, too. The error is as with `start`.
+    fn join(&self) -> Result<(), String>;
+
     /// Runs the loop until the worker is done, then has the application stop. On the loop's thread.
     fn run(&self);
 

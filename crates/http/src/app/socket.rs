@@ -65,6 +65,8 @@ pub struct State {
 
 pub struct Socket {
     engine: Arc<Engine>,
+    /// Whose error log takes what it has to say.
+    location: u32,
     /// What was agreed on with the client, for when it is accepted.
     pub deflate: Option<Params>,
     /// Sec-WebSocket-Accept.
@@ -79,7 +81,14 @@ impl Linked for State {
 }
 
 impl Socket {
-    pub fn new(engine: Arc<Engine>, sender: Sender, accept: [u8; 28], deflate: Option<Params>) -> Arc<Socket> {
+    /// `location`: of the request.
+    pub fn new(
+        engine: Arc<Engine>,
+        location: u32,
+        sender: Sender,
+        accept: [u8; 28],
+        deflate: Option<Params>,
+    ) -> Arc<Socket> {
         engine.inbox.app_began();
         let state = State {
             phase: Phase::Connecting,
@@ -92,7 +101,7 @@ impl Socket {
             broken: false,
             link: Link::default(),
         };
-        Arc::new(Socket { engine, deflate, accept, state: Mutex::new(state) })
+        Arc::new(Socket { engine, location, deflate, accept, state: Mutex::new(state) })
     }
 
     /// For the connection. An application's code must not run while this is held.
@@ -256,7 +265,7 @@ impl Socket {
 
     /// A line for the error log.
     pub fn log(&self, severity: Severity, lines: &str) {
-        self.engine.log.log_lines(severity.into(), lines);
+        self.engine.log_at(self.location).log_lines(severity.into(), lines);
     }
 }
 

@@ -1,198 +1,535 @@
 //! From the tree to the configuration: each block in two passes, its own directives first, then its inner blocks from
-//! a clone of what it has set. So a child overrides, and what it does not set it has from its parent; there are no
-//! merge functions.
+//! a copy of what it has set. So a child overrides, and what it does not set it has from its parent; there are no
+//! merge functions. All problems are found, not only the first.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use conf::{At, Diagnostic, Directive};
+use conf::{Diagnostic, Directive};
 
-use super::table::{self, Action, Context, text, wrong};
-use super::{AccessLogSpec, Config, Handler, Location, Settings};
-use crate::features::forwarded::Forwarded;
-use crate::handlers::files::Files;
-use crate::log::Format;
+use super::context::Context;
+use super::hints;
+use super::known;
+use super::locations::Spec;
+use super::main::Main;
+use super::row::{Action, Row};
+use super::server::Listens;
+use super::settings::{ServerSettings, Settings};
+use super::table;
+use super::{AppSpec, Config, Location, Server};
+use crate::features::rewrite::{self, Script};
+use crate::log;
+use crate::variables::{Registry, Template};
 
-/// What a block has set, or has from its parent.
-#[derive(Clone, Default)]
+/// Where relative paths begin.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Of the installation: `root`, logs.
+    pub prefix: PathBuf,
+    /// Of the configuration file.
+    pub conf: PathBuf,
+    /// Where requests are logged if the configuration does not say.
+    pub access_log: Option<String>,
+}
+
+/// A block under construction.
 pub struct Block {
-    pub settings: Settings,
-    pub access_log: Option<AccessLogSpec>,
+    pub context: Context,
+    pub settings: Arc<Settings>,
+    pub server: Arc<ServerSettings>,
+    /// What stays with this block.
+    pub own: Own,
+    /// Nothing in it or around it changes the way of a request, see `table::is_plain`.
+    plain: bool,
+    /// Directives that it has, for duplicates.
+    seen: Vec<&'static str>,
 }
 
-/// A location while it is built.
-pub struct LocationBuilder<'a> {
-    prefix: String,
-    apps: &'a mut Vec<String>,
-    handler: Option<Handler>,
+/// What a block has that its inner blocks do not inherit.
+#[derive(Default)]
+pub struct Own {
+    pub location: super::location::Content,
+    pub server: super::server::Content,
+    pub script: Script,
 }
 
-impl LocationBuilder<'_> {
-    pub fn python_pass(&mut self, it: &Directive) -> Result<(), Diagnostic> {
-        let spec = text(it, 0);
-        let index = self.apps.iter().position(|app| app == spec).unwrap_or_else(|| {
-            self.apps.push(spec.to_owned());
-            self.apps.len() - 1
-        });
-        self.set(it, Handler::App(index))
-    }
+/// What is made beside the blocks.
+pub struct Maker {
+    pub place: Place,
+    pub main: Main,
+    pub registry: Registry,
+    pub apps: Vec<AppSpec>,
+    /// `python_app` blocks by name: index into `apps`.
+    pub named_apps: HashMap<String, usize>,
+    pub formats: HashMap<String, Arc<log::Format>>,
+    /// Those that `log_format` made.
+    pub named_formats: Vec<String>,
+    pub logs: Vec<log::Target>,
+    /// Charsets as they were first written.
+    pub charsets: Vec<Arc<str>>,
+    /// `charset_map` blocks.
+    pub charset_maps: Vec<crate::stage::charset::Map>,
+    pub problems: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
+    pub servers: Vec<Server>,
+    pub locations: Vec<Location>,
+    pub listens: Listens,
+    /// Checks that need the whole configuration.
+    pub after: Vec<Box<dyn FnOnce(&mut Maker)>>,
+    later: Vec<&'static str>,
+}
 
-    pub fn alias(&mut self, it: &Directive) -> Result<(), Diagnostic> {
-        let directory = Path::new(text(it, 0));
-        let files = Files::open(directory, self.prefix.as_bytes()).map_err(|error| {
-            let why = error.to_string();
-            let why = why.split(" (os error").next().unwrap_or_default();
-            wrong(
-                it,
-                0,
-                format!("cannot serve files from {}: {}", directory.display(), why.to_lowercase()),
-                "it must be a directory that the server may read",
-            )
-        })?;
-        self.set(it, Handler::Files(Box::new(files)))
-    }
+/// What a row's setter has to work with.
+pub struct Setter<'a> {
+    pub it: &'a Directive,
+    /// It is the first of its name in this block: a list begins anew.
+    pub first: bool,
+    pub block: &'a mut Block,
+    pub make: &'a mut Maker,
+}
 
-    fn set(&mut self, it: &Directive, handler: Handler) -> Result<(), Diagnostic> {
-        if self.handler.replace(handler).is_some() {
-            let message = format!("`{}`: location `{}` has a handler already", it.name.text, self.prefix);
-            return Err(Diagnostic { at: it.name.at.clone(), message, hint: None });
-        }
-        Ok(())
-    }
+/// What is built, or why not.
+pub struct Built {
+    pub config: Config,
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
-    /// Builds the configuration from its tree. All problems are found, not only the first.
-    pub fn build(tree: &[Directive]) -> Result<Config, Vec<Diagnostic>> {
-        let mut builder = Builder::default();
-        let main = Block::default();
-        for it in tree {
-            if let Some(Action::Open(Context::Http)) = builder.row(it, None) {
-                builder.http(it, &main);
-            }
+    /// Builds the configuration from its tree.
+    pub fn build(tree: &[Directive], place: &Place) -> Result<Built, Vec<Diagnostic>> {
+        let mut make = Maker::new(place);
+        make.main.modern =
+            tree.iter().any(|it| it.name.text == "defaults" && it.args.iter().any(|a| a.text == "modern"));
+        make.registry.learn(tree);
+        let mut settings = if make.main.modern { Settings::modern() } else { Settings::default() };
+        settings.root = crate::handlers::files::Root::default_of(&place.prefix);
+        if let Some(path) = &place.access_log
+            && let Some(format) = make.formats.get("combined").cloned()
+        {
+            make.logs.push(log::Target { unused: true, ..log::Target::file(path) });
+            settings.access_logs = Arc::new(vec![log::access::Place::new(0, format)]);
         }
-        let forwarded = Forwarded::new(&builder.server.settings).unwrap_or_else(|message| {
-            let at = builder.forwarded_at.take().unwrap_or(At::Default);
-            builder.problems.push(Diagnostic { at, message, hint: None });
-            None
-        });
-        if !builder.problems.is_empty() {
-            return Err(builder.problems);
+        let server = if make.main.modern { ServerSettings::modern() } else { ServerSettings::default() };
+        let main = Block::new(Context::Main, &Arc::new(settings), &Arc::new(server));
+        make.main_block(tree, main);
+        for check in std::mem::take(&mut make.after) {
+            check(&mut make);
         }
-        let mut locations = builder.locations;
-        locations.sort_by_key(|location| std::cmp::Reverse(location.prefix.len()));
-        let server = builder.server;
-        Ok(Config {
-            settings: Arc::new(server.settings),
-            forwarded,
-            locations,
-            apps: builder.apps,
-            access_log: server.access_log,
-        })
+        // Names of servers may have groups that are variables.
+        let listens = std::mem::take(&mut make.listens).finish(&mut make);
+        let unknown = make.registry.problems();
+        make.problems.extend(unknown);
+        make.use_logs();
+        if !make.problems.is_empty() {
+            let mut problems = make.problems;
+            problems.splice(0..0, make.warnings);
+            return Err(problems);
+        }
+        let config = Config {
+            main: make.main,
+            listens,
+            servers: make.servers,
+            locations: make.locations,
+            apps: make.apps,
+            variables: make.registry,
+            logs: make.logs,
+            charset_maps: make.charset_maps,
+        };
+        Ok(Built { config, warnings: make.warnings })
     }
 }
 
-#[derive(Default)]
-struct Builder {
-    problems: Vec<Diagnostic>,
-    apps: Vec<String>,
-    locations: Vec<Location>,
-    server: Block,
-    /// Where `forwarded_allow_ips` stands.
-    forwarded_at: Option<At>,
+impl Block {
+    fn new(context: Context, settings: &Arc<Settings>, server: &Arc<ServerSettings>) -> Block {
+        Block {
+            context,
+            settings: settings.clone(),
+            server: server.clone(),
+            own: Own::default(),
+            plain: true,
+            seen: Vec::new(),
+        }
+    }
+
+    /// An inner block, with what this one has set.
+    pub fn child(&self, context: Context) -> Block {
+        let mut child = Block::new(context, &self.settings, &self.server);
+        child.plain = self.plain;
+        child.own.location.unsupported.clone_from(&self.own.location.unsupported);
+        child.own.location.internal = self.own.location.internal;
+        if child.settings.headers.ends_here() {
+            Arc::make_mut(&mut child.settings).headers.enter();
+        }
+        child
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.seen.contains(&name)
+    }
 }
 
-impl Builder {
+impl Maker {
+    fn new(place: &Place) -> Maker {
+        Maker {
+            place: place.clone(),
+            main: Main::default(),
+            registry: Registry::default(),
+            apps: Vec::new(),
+            named_apps: HashMap::new(),
+            formats: log::Format::predefined(),
+            named_formats: Vec::new(),
+            logs: Vec::new(),
+            charsets: Vec::new(),
+            charset_maps: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            servers: Vec::new(),
+            locations: Vec::new(),
+            listens: Listens::default(),
+            after: Vec::new(),
+            later: Vec::new(),
+        }
+    }
+
+    /// The log that no directive names is one only if a location has it.
+    fn use_logs(&mut self) {
+        for place in self.locations.iter().flat_map(|location| location.settings.access_logs.iter()) {
+            self.logs[place.target].unused = false;
+        }
+    }
+
+    /// A directive that is wrong; `None` lets nothing happen.
+    fn problem(&mut self, it: &Directive, message: String, hint: Option<String>) {
+        let mut problem = Diagnostic::of(it, message);
+        problem.hint = hint;
+        self.problems.push(hints::missing_end(problem, it));
+    }
+
     /// The row of a directive, if it may stand here and has the right number of arguments.
-    fn row(&mut self, it: &Directive, context: Option<Context>) -> Option<&'static Action> {
-        let name = &it.name.text;
-        let mut problem = |message: String, hint: Option<String>| {
-            self.problems.push(Diagnostic { at: it.name.at.clone(), message, hint });
-        };
-        let Some(row) = table::find(name) else {
-            let near = conf::nearest(name, table::ROWS.iter().map(|row| row.name));
-            problem(format!("unknown directive `{name}`"), near.map(|near| format!("did you mean `{near}`?")));
+    fn row(&mut self, it: &Directive, context: Context) -> Option<&'static Row> {
+        let name = it.name.text.as_str();
+        let rows = table::find(name);
+        if rows.is_empty() {
+            if let Some(hint) = known::hint(name) {
+                self.problem(
+                    it,
+                    format!("unknown directive \"{name}\""),
+                    Some(format!("nginx has it, this does not yet: {hint}")),
+                );
+                return None;
+            }
+            self.problem(it, format!("unknown directive \"{name}\""), hints::unknown(name));
+            return None;
+        }
+        let Some(row) = rows.iter().find(|row| row.contexts.has(context)) else {
+            let places: Vec<String> = rows.iter().map(|row| row.contexts.to_string()).collect();
+            let hint = format!("it may stand in: {}", places.join(", "));
+            self.problem(it, format!("\"{name}\" directive is not allowed here"), Some(hint));
             return None;
         };
-        let fits = context.map_or(row.contexts.is_empty(), |context| row.contexts.contains(&context));
-        if !fits {
-            problem(format!("`{name}` is not allowed here"), Some(format!("allowed in: {:?}", row.contexts)));
+        let syntax = || Some(format!("syntax: {} {}", row.name, row.syntax));
+        if it.block.is_some() && !row.has_block() {
+            self.problem(it, format!("directive \"{name}\" is not terminated by \";\""), syntax());
+            return None;
+        }
+        if it.block.is_none() && row.has_block() {
+            self.problem(it, format!("directive \"{name}\" has no opening \"{{\""), syntax());
             return None;
         }
         if !(row.arguments.0..=row.arguments.1).contains(&it.args.len()) {
-            problem(format!("invalid number of arguments in `{name}`"), Some(format!("syntax: {}", row.syntax)));
+            self.problem(it, format!("invalid number of arguments in \"{name}\" directive"), syntax());
             return None;
         }
-        if matches!(row.action, Action::Open(_)) != it.block.is_some() {
-            problem(format!("`{name}` {} a block", if it.block.is_some() { "has no" } else { "needs" }), None);
-            return None;
-        }
-        Some(&row.action)
+        Some(row)
     }
 
     /// Own directives of a block; gives its inner blocks.
-    fn own<'a>(&mut self, it: &'a Directive, context: Context, block: &mut Block) -> Vec<&'a Directive> {
+    fn own<'a>(&mut self, directives: &'a [Directive], block: &mut Block) -> Vec<Inner<'a>> {
         let mut inner = Vec::new();
-        for child in it.block.iter().flatten() {
-            if child.name.text == "forwarded_allow_ips" {
-                self.forwarded_at = Some(child.name.at.clone());
+        for it in directives {
+            let Some(row) = self.row(it, block.context) else { continue };
+            let first = !block.has(row.name);
+            if !first && !row.repeats {
+                self.problem(it, format!("\"{}\" directive is duplicate", row.name), None);
+                continue;
             }
-            match self.row(child, Some(context)) {
-                Some(Action::Set(set)) => {
-                    if let Err(problem) = set(block, child) {
-                        self.problems.push(problem);
+            if first {
+                block.plain &= table::is_plain(row.name);
+                block.seen.push(row.name);
+            }
+            let done = match row.action {
+                Action::Set(set) => set(&mut Setter { it, first, block, make: self }),
+                Action::Table(set) => match it.block.iter().flatten().find(|line| line.block.is_some()) {
+                    Some(line) => Err(Diagnostic::of(line, "unexpected \"{\"")),
+                    None => set(&mut Setter { it, first, block, make: self }),
+                },
+                Action::Open(context) => {
+                    let mut slot = None;
+                    let mut done = Ok(());
+                    if matches!(context, Context::ServerIf | Context::LocationIf) {
+                        match rewrite::open_if(&mut Setter { it, first, block, make: self }) {
+                            Ok(index) => slot = Some(index),
+                            Err(problem) => done = Err(problem),
+                        }
                     }
+                    inner.push(Inner { it, context, slot });
+                    done
                 }
-                Some(_) => inner.push(child),
-                None => {}
+                Action::Tuning(check) => check(it),
+                Action::Later(what) | Action::LaterBlock(what) => {
+                    if !self.later.contains(&row.name) && !super::later::is_default(row, it) {
+                        self.later.push(row.name);
+                        let message = format!("\"{}\" is not supported yet: {what}", row.name);
+                        self.warnings.push(Diagnostic::of(it, message).warn());
+                    }
+                    super::later::note(&mut Setter { it, first, block, make: self });
+                    super::later::check(row, it)
+                }
+            };
+            if let Err(problem) = done {
+                self.problems.push(hints::missing_end(problem, it));
             }
         }
         inner
     }
 
-    fn http(&mut self, it: &Directive, parent: &Block) {
-        let mut block = parent.clone();
-        for server in self.own(it, Context::Http, &mut block) {
-            self.server(server, &block);
+    fn main_block(&mut self, tree: &[Directive], mut main: Block) {
+        let inner = self.own(tree, &mut main);
+        for Inner { it, context, .. } in inner {
+            let mut block = main.child(context);
+            let contents = it.block.as_deref().unwrap_or_default();
+            let inner = self.own(contents, &mut block);
+            if context == Context::Http {
+                for Inner { it, .. } in inner.into_iter().filter(|inner| inner.context == Context::Server) {
+                    self.server(it, &block);
+                }
+            }
         }
     }
 
     fn server(&mut self, it: &Directive, parent: &Block) {
-        let mut block = parent.clone();
-        for location in self.own(it, Context::Server, &mut block) {
-            self.location(location, &block);
+        let mut block = parent.child(Context::Server);
+        let inner = self.own(it.block.as_deref().unwrap_or_default(), &mut block);
+        let index = self.servers.len() as u32;
+        super::server::open(self, it, &mut block);
+        let own = self.add_location(it, "", &mut block, index);
+        let mut level = super::location::Entries::default();
+        for Inner { it, context, slot } in inner {
+            match context {
+                Context::Location => self.location(it, &block, &mut level, None, index),
+                Context::ServerIf => {
+                    let mut inner = block.child(context);
+                    let _ = self.own(it.block.as_deref().unwrap_or_default(), &mut inner);
+                    let location = self.add_location(it, "", &mut inner, index);
+                    let script = std::mem::take(&mut self.locations[location as usize].script);
+                    self.locations[own as usize].script.fill(slot, script, None);
+                }
+                _ => {}
+            }
         }
-        if let Some(spec) = &block.access_log
-            && let Err(message) = Format::parse(&spec.format)
-        {
-            let at =
-                it.block.iter().flatten().find(|child| child.name.text == "access_log").map(|child| &child.name.at);
-            let at = at.unwrap_or(&it.name.at).clone();
-            self.problems.push(Diagnostic { at, message: format!("access log format: {message}"), hint: None });
-        }
-        self.server = block;
+        super::server::close(self, it, block, own, level);
     }
 
-    fn location(&mut self, it: &Directive, parent: &Block) {
-        let mut block = parent.clone();
-        let mut apps = std::mem::take(&mut self.apps);
-        let contents = self.own(it, Context::Location, &mut block);
-        let mut builder = LocationBuilder { prefix: text(it, 0).to_owned(), apps: &mut apps, handler: None };
-        for content in contents {
-            if let Some(Action::Content(set)) = table::find(&content.name.text).map(|row| &row.action)
-                && let Err(problem) = set(&mut builder, content)
-            {
-                self.problems.push(problem);
+    /// A location with what is in it, added to `level`.
+    fn location(
+        &mut self,
+        it: &Directive,
+        parent: &Block,
+        level: &mut super::location::Entries,
+        outer: Option<&Spec>,
+        server: u32,
+    ) {
+        let spec = match super::location::spec(it, outer) {
+            Ok(spec) => spec,
+            Err(problem) => return self.problems.push(problem),
+        };
+        let name = super::location::written(&spec);
+        let mut block = parent.child(Context::Location);
+        block.own.location.spec = Some(spec.clone());
+        let inner = self.own(it.block.as_deref().unwrap_or_default(), &mut block);
+        let index = self.add_location(it, &name, &mut block, server);
+        super::location::predicate(self, it, &spec, index);
+        let mut nested = super::location::Entries::default();
+        for Inner { it, context, slot } in inner {
+            match context {
+                Context::Location => self.location(it, &block, &mut nested, Some(&spec), server),
+                Context::LocationIf | Context::LimitExcept => {
+                    let mut inner = block.child(context);
+                    inner.own.location = block.own.location.to_inherit();
+                    let _ = self.own(it.block.as_deref().unwrap_or_default(), &mut inner);
+                    let inside = self.add_location(it, &name, &mut inner, server);
+                    if context == Context::LocationIf {
+                        let script = self.locations[inside as usize].script.clone();
+                        self.locations[index as usize].script.fill(slot, script, Some(inside));
+                    } else {
+                        super::location::limit_except(self, it, index, inside);
+                    }
+                }
+                _ => {}
             }
         }
-        let handler = builder.handler;
-        self.apps = apps;
-        match handler {
-            Some(handler) => self.locations.push(Location { prefix: text(it, 0).as_bytes().to_vec(), handler }),
+        level.add(self, it, spec, index, nested);
+    }
+
+    /// Adds what a block says of requests that are in it.
+    fn add_location(&mut self, it: &Directive, name: &str, block: &mut Block, server: u32) -> u32 {
+        let content = std::mem::take(&mut block.own.location);
+        let kept = content.to_inherit();
+        let location = Location {
+            name: name.into(),
+            server,
+            settings: block.settings.clone(),
+            script: std::mem::take(&mut block.own.script),
+            handler: content.handler,
+            internal: content.internal,
+            try_files: content.try_files,
+            limit_except: None,
+            unsupported: content.unsupported.first().copied(),
+            plain: block.plain,
+            predicate: None,
+            at: it.name.at.clone(),
+        };
+        block.own.location = kept;
+        self.locations.push(location);
+        self.locations.len() as u32 - 1
+    }
+
+    /// A path that counts from the installation.
+    pub fn path(&self, text: &str) -> PathBuf {
+        self.place.prefix.join(text)
+    }
+
+    pub fn warn(&mut self, warning: Diagnostic) {
+        self.warnings.push(warning.warn());
+    }
+}
+
+/// A block within a block.
+struct Inner<'a> {
+    it: &'a Directive,
+    context: Context,
+    /// Of an `if`: its place in the script around it.
+    slot: Option<usize>,
+}
+
+impl Setter<'_> {
+    /// The settings of the block, to be changed.
+    pub fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.block.settings)
+    }
+
+    pub fn server(&mut self) -> &mut ServerSettings {
+        Arc::make_mut(&mut self.block.server)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.it.name.text
+    }
+
+    /// The text of an argument; empty if there is none.
+    pub fn text(&self, index: usize) -> &str {
+        self.it.args.get(index).map_or("", |word| &word.text)
+    }
+
+    pub fn count(&self) -> usize {
+        self.it.args.len()
+    }
+
+    /// A problem with the directive as a whole, or with one of its arguments.
+    pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::of(self.it, message)
+    }
+
+    /// nginx's `"x" directive invalid value`.
+    pub fn invalid(&self) -> Diagnostic {
+        self.wrong(format!("\"{}\" directive invalid value", self.name()))
+    }
+
+    pub fn flag(&self) -> Result<bool, Diagnostic> {
+        super::arguments::flag(self.it, 0)
+    }
+
+    pub fn size(&self, index: usize) -> Result<u64, Diagnostic> {
+        conf::size(self.text(index)).ok_or_else(|| self.invalid())
+    }
+
+    /// A time in milliseconds.
+    pub fn ms(&self, index: usize) -> Result<u64, Diagnostic> {
+        conf::time_ms(self.text(index)).ok_or_else(|| self.invalid())
+    }
+
+    /// The size of a file or of a part of it.
+    pub fn offset(&self, index: usize) -> Result<u64, Diagnostic> {
+        conf::offset(self.text(index)).ok_or_else(|| self.invalid())
+    }
+
+    /// A time in whole seconds.
+    pub fn seconds(&self, index: usize) -> Result<u64, Diagnostic> {
+        conf::time_s(self.text(index)).ok_or_else(|| self.invalid())
+    }
+
+    pub fn number(&self, index: usize) -> Result<u64, Diagnostic> {
+        super::arguments::number(self.it, index)
+    }
+
+    /// One of several words.
+    pub fn one_of<T: Copy>(&self, index: usize, words: &[(&str, T)]) -> Result<T, Diagnostic> {
+        let text = self.text(index);
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(*value),
             None => {
-                let message = format!("location `{}` has nothing that answers", text(it, 0));
-                self.problems.push(Diagnostic { at: it.name.at.clone(), message, hint: None });
+                let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                Err(self.wrong(format!("invalid value \"{text}\"")).hint(format!("one of: {}", all.join(", "))))
             }
         }
     }
+
+    /// A compiled text.
+    pub fn template(&mut self, index: usize) -> Result<Template, Diagnostic> {
+        let text = self.it.args.get(index).map_or("", |word| word.text.as_str());
+        self.compile(text)
+    }
+
+    pub fn compile(&mut self, text: &str) -> Result<Template, Diagnostic> {
+        Template::compile(text, &self.it.name.at, &mut self.make.registry).map_err(|why| self.wrong(why))
+    }
+
+    pub fn path(&self, index: usize) -> PathBuf {
+        self.make.path(self.text(index))
+    }
+
+    /// Names what answers in the location.
+    pub fn handler(&mut self, handler: super::Handler) -> Result<(), Diagnostic> {
+        let name = table::find(self.name()).first().map_or("", |row| row.name);
+        let own = &mut self.block.own.location;
+        if let Some(other) = own.handled_by.replace(name) {
+            return Err(self.wrong(format!("\"{name}\" directive is duplicate, \"{other}\" answers here already")));
+        }
+        own.handler = handler;
+        Ok(())
+    }
+
+    /// Sets a flag of the settings.
+    pub fn set_flag(&mut self, place: impl Fn(&mut Settings) -> &mut bool) -> Result<(), Diagnostic> {
+        *place(self.settings()) = self.flag()?;
+        Ok(())
+    }
+
+    /// Sets a time in ms.
+    pub fn set_ms(&mut self, place: impl Fn(&mut Settings) -> &mut u64) -> Result<(), Diagnostic> {
+        *place(self.settings()) = self.ms(0)?;
+        Ok(())
+    }
+
+    /// Sets a size in bytes.
+    pub fn set_size(&mut self, place: impl Fn(&mut Settings) -> &mut u64) -> Result<(), Diagnostic> {
+        *place(self.settings()) = self.size(0)?;
+        Ok(())
+    }
+}
+
+/// Whether a path is one that the process may find on its own: not relative, not standard output.
+pub fn is_absolute(path: &str) -> bool {
+    Path::new(path).is_absolute()
 }

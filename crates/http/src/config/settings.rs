@@ -1,49 +1,162 @@
-//! What the blocks of a configuration set, with nginx's defaults.
+//! What the blocks of a configuration set, with nginx's defaults. Everything here is inherited: a block begins with a
+//! copy of what its parent has set. Lists and maps are shared until a block sets its own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use wire::h1::Limits;
+use wire::h1::{AsNginx, Limits};
 
+use crate::features::{
+    access, addition, charset, error_page, expires, headers, realip, referer, secure_link, ssi, sub_filter, userid,
+};
+use crate::handlers::{app, files, index};
+use crate::log;
+use crate::variables::Template;
+
+/// Settings of a location, or of a block in it.
 #[derive(Clone)]
 pub struct Settings {
-    /// Limits of a request's head, in bytes and fields.
-    pub limits: Limits,
-    /// For the whole head, in ms.
-    pub client_header_timeout: u64,
+    // Requests.
+    /// Largest body, in bytes; 0 = no limit, see `max_body`.
+    pub client_max_body_size: u64,
+    /// Bodies up to this many bytes stay in memory.
+    pub client_body_buffer_size: u64,
     /// Between two reads of a body, in ms.
     pub client_body_timeout: u64,
+    /// Directory for bodies and answers that do not fit in memory; `None` = the system's.
+    pub temporary_path: Option<PathBuf>,
+    pub satisfy: Satisfy,
+
+    // Connections.
     /// Between two writes of an answer, in ms.
     pub send_timeout: u64,
     /// Between two requests, in ms; 0 = close after each.
     pub keepalive_timeout: u64,
+    /// What the Keep-Alive field says, in seconds; 0 = there is none.
+    pub keepalive_header: u64,
     /// Requests on one connection; 0 = no limit.
     pub keepalive_requests: u32,
-    /// In bytes; 0 = no limit, see `max_body`.
-    pub client_max_body_size: u64,
-    /// Bodies up to this many bytes stay in memory.
-    pub client_body_buffer_size: u64,
-    /// Directory for bodies and answers that do not fit in memory; `None` = the system's.
-    pub temporary_path: Option<PathBuf>,
-    /// Read bodies whole before the application is called.
-    pub request_buffering: bool,
-    /// Connections of one worker.
-    pub worker_connections: u32,
+    /// Age up to which a connection is kept, in ms; 0 = no limit.
+    pub keepalive_time: u64,
+    /// How long an idle connection is kept when the worker ends, in ms.
+    pub keepalive_min_timeout: u64,
+    pub keepalive_disable: KeepAliveDisable,
+    pub lingering_close: Lingering,
+    /// In ms.
+    pub lingering_time: u64,
+    /// In ms.
+    pub lingering_timeout: u64,
+    /// A client that is too slow is sent RST.
+    pub reset_timedout_connection: bool,
+    pub tcp_nodelay: bool,
+    pub limit_rate: Option<Arc<Template>>,
+    pub limit_rate_after: Option<Arc<Template>>,
+
+    // Answers.
+    pub types: Arc<files::Types>,
+    pub default_type: Arc<str>,
+    pub server_tokens: Tokens,
+    pub absolute_redirect: bool,
+    pub port_in_redirect: bool,
+    pub server_name_in_redirect: bool,
+    pub chunked_transfer_encoding: bool,
+    pub msie_padding: bool,
+    pub etag: bool,
+    pub if_modified_since: IfModifiedSince,
+    /// Parts of one answer; `None` = no limit, 0 = no ranges.
+    pub max_ranges: Option<u32>,
     pub sendfile: bool,
     /// Answers have a Server field.
     pub server_header: bool,
     /// Answers have a Date field.
     pub date_header: bool,
-    /// Further fields of every answer: encoded lines, each ended by CRLF.
-    pub headers: Vec<u8>,
-    /// Requests of one worker that may be in the application's hands at a time; more are answered 503. 0 = no limit.
-    pub limit_concurrency: u32,
-    pub websocket: WebSocket,
-    /// The path that the application is mounted under, without a slash at its end; empty = none.
-    pub root_path: String,
+    /// Answers that do not end the connection say so.
+    pub keep_alive_field: bool,
+    /// Error pages, redirects and fields as nginx has them.
+    pub nginx_pages: bool,
+    pub error_pages: Arc<Vec<error_page::ErrorPage>>,
+    pub recursive_error_pages: bool,
+    pub headers: headers::Settings,
+    pub expires: expires::Settings,
+    pub addition: addition::Settings,
+    pub sub_filter: sub_filter::Settings,
+    pub charset: charset::Settings,
+    pub ssi: ssi::directives::Settings,
+
+    // Files.
+    pub root: files::Root,
+    pub files: files::Settings,
+    pub index: index::Settings,
+
+    // Logs.
+    pub access_logs: Arc<Vec<log::access::Place>>,
+    /// `open_log_file_cache`
+    pub log_cache: Option<log::files::Limits>,
+    /// `None`: the process's.
+    pub error_log: Option<Arc<[super::main::ErrorTarget]>>,
+    pub log_not_found: bool,
+    pub log_subrequest: bool,
+    pub rewrite_log: bool,
+    pub uninitialized_variable_warn: bool,
+
+    // Features.
+    pub access: access::Settings,
+    pub realip: realip::Settings,
+    pub referer: referer::Settings,
+    pub secure_link: secure_link::Settings,
+    pub userid: userid::Settings,
+
+    // Applications.
+    pub app: app::Settings,
+}
+
+/// Settings of a server: what is decided before a location is known.
+#[derive(Clone)]
+pub struct ServerSettings {
+    /// Limits of a request's head, in bytes and fields.
+    pub limits: Limits,
+    /// For the whole head, in ms.
+    pub client_header_timeout: u64,
+    pub merge_slashes: bool,
     /// Proxies whose word is taken for a client's address and scheme, as typed; empty = none.
     pub forwarded_allow_ips: String,
     /// Names and values of fields by which such a proxy says that its client came by TLS.
     pub secure_scheme_headers: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Satisfy {
+    All,
+    Any,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lingering {
+    Off,
+    On,
+    Always,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfModifiedSince {
+    Off,
+    Exact,
+    Before,
+}
+
+/// Browsers whose connections are not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAliveDisable {
+    pub msie6: bool,
+    pub safari: bool,
+}
+
+/// What the Server field and error pages say of the version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tokens {
+    On,
+    Off,
+    Build,
 }
 
 /// How WebSockets are served.
@@ -79,31 +192,100 @@ impl Default for WebSocket {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            limits: Limits { line: 8190, fields: 1000, field_size: 8190, head: 64 * 1024 },
-            client_header_timeout: 60_000,
-            client_body_timeout: 60_000,
-            send_timeout: 60_000,
-            keepalive_timeout: 75_000,
-            keepalive_requests: 1000,
             client_max_body_size: 1 << 20,
             client_body_buffer_size: 16 * 1024,
+            client_body_timeout: 60_000,
             temporary_path: None,
-            request_buffering: true,
-            worker_connections: 512,
-            sendfile: true,
+            satisfy: Satisfy::All,
+            send_timeout: 60_000,
+            keepalive_timeout: 75_000,
+            keepalive_header: 0,
+            keepalive_requests: 1000,
+            keepalive_time: 3_600_000,
+            keepalive_min_timeout: 0,
+            keepalive_disable: KeepAliveDisable { msie6: true, safari: false },
+            lingering_close: Lingering::On,
+            lingering_time: 30_000,
+            lingering_timeout: 5_000,
+            reset_timedout_connection: false,
+            tcp_nodelay: true,
+            limit_rate: None,
+            limit_rate_after: None,
+            types: Arc::new(files::Types::default()),
+            default_type: "text/plain".into(),
+            server_tokens: Tokens::On,
+            absolute_redirect: true,
+            port_in_redirect: true,
+            server_name_in_redirect: false,
+            chunked_transfer_encoding: true,
+            msie_padding: true,
+            etag: true,
+            if_modified_since: IfModifiedSince::Exact,
+            max_ranges: None,
+            sendfile: false,
             server_header: true,
             date_header: true,
-            headers: Vec::new(),
-            limit_concurrency: 0,
-            websocket: WebSocket::default(),
-            root_path: String::new(),
-            forwarded_allow_ips: String::new(),
-            secure_scheme_headers: Vec::new(),
+            keep_alive_field: true,
+            nginx_pages: true,
+            error_pages: Arc::default(),
+            recursive_error_pages: false,
+            headers: headers::Settings::default(),
+            expires: expires::Settings::default(),
+            addition: addition::Settings::default(),
+            sub_filter: sub_filter::Settings::default(),
+            charset: charset::Settings::default(),
+            ssi: ssi::directives::Settings::default(),
+            root: files::Root::default(),
+            files: files::Settings::default(),
+            index: index::Settings::default(),
+            access_logs: Arc::default(),
+            log_cache: None,
+            error_log: None,
+            log_not_found: true,
+            log_subrequest: false,
+            rewrite_log: false,
+            uninitialized_variable_warn: true,
+            access: access::Settings::default(),
+            realip: realip::Settings::default(),
+            referer: None,
+            secure_link: secure_link::Settings::default(),
+            userid: userid::Settings::default(),
+            app: app::Settings::default(),
         }
     }
 }
 
 impl Settings {
+    /// `defaults modern;`: the defaults where nginx's hurt.
+    pub fn modern() -> Settings {
+        Settings {
+            server_tokens: Tokens::Off,
+            sendfile: true,
+            keep_alive_field: false,
+            nginx_pages: false,
+            if_modified_since: IfModifiedSince::Before,
+            types: Arc::new(files::Types::modern()),
+            default_type: wire::media::DEFAULT.into(),
+            files: files::Settings::modern(),
+            ..Settings::default()
+        }
+    }
+
+    /// Whether something is added to the heads of answers that is not the same for all.
+    pub fn changes_heads(&self) -> bool {
+        self.headers.is_computed() || self.expires.is_on() || self.userid.is_on()
+    }
+
+    /// Whether something may change the bodies of answers, or follow them.
+    pub fn changes_bodies(&self) -> bool {
+        self.charset.is_on()
+            || self.charset.has_source()
+            || self.sub_filter.is_on()
+            || self.ssi.is_on()
+            || self.addition.is_on()
+            || self.headers.has_trailers()
+    }
+
     /// The largest body taken, in bytes.
     pub fn max_body(&self) -> u64 {
         if self.client_max_body_size == 0 { u64::MAX } else { self.client_max_body_size }
@@ -112,5 +294,34 @@ impl Settings {
     /// The directory for temporary files.
     pub fn temporary(&self) -> PathBuf {
         self.temporary_path.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+impl ServerSettings {
+    /// What several slashes in a path count as.
+    pub fn slashes(&self) -> wire::uri::Slashes {
+        if self.merge_slashes { wire::uri::Slashes::Merge } else { wire::uri::Slashes::Keep }
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        ServerSettings {
+            limits: Limits { line: 0, fields: 1000, field_size: 0, head: 0, nginx: Some(AsNginx::default()) },
+            client_header_timeout: 60_000,
+            merge_slashes: true,
+            forwarded_allow_ips: String::new(),
+            secure_scheme_headers: Vec::new(),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// `defaults modern;`: heads are read by the book.
+    pub fn modern() -> ServerSettings {
+        ServerSettings {
+            limits: Limits { line: 8190, fields: 1000, field_size: 8190, head: 64 * 1024, nginx: None },
+            ..ServerSettings::default()
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! nothing to do or clearly fewer connections: so a busy worker does not hold what an idle one could serve.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,31 @@ use crate::transport::io::Stream;
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// What is known of our end of a listener's connections.
+pub struct Locals {
+    pub any: Arc<Local>,
+    /// For connections to addresses that have servers of their own.
+    pub specific: Vec<(SocketAddr, Arc<Local>)>,
+    /// Nobody else takes connections from this socket (`reuseport`).
+    pub alone: bool,
+}
+
+impl Locals {
+    /// One end for all connections.
+    pub fn one(any: Local) -> Locals {
+        Locals { any: Arc::new(any), specific: Vec::new(), alone: false }
+    }
+
+    fn of(&self, stream: &Stream) -> Arc<Local> {
+        if self.specific.is_empty() {
+            return self.any.clone();
+        }
+        let address = crate::sys::local_address(stream.as_raw_fd());
+        let found = self.specific.iter().find(|(own, _)| Some(*own) == address);
+        found.map_or(&self.any, |(_, local)| local).clone()
+    }
 }
 
 /// How long a worker looks away for the others to take a connection.
@@ -44,7 +71,7 @@ impl Listener {
 }
 
 /// Accepts for as long as the task lives.
-pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
+pub async fn run(engine: Arc<Engine>, listener: Listener, locals: Locals) {
     if let Listener::Tcp(listener) = &listener {
         // The connections inherit it: answers leave in one piece, there is nothing to wait for.
         let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
@@ -55,14 +82,15 @@ pub async fn run(engine: Arc<Engine>, listener: Listener, local: Arc<Local>) {
         }
         // Not for ever: the other one may be stopped, and then nobody would come.
         for _ in 0..LOOKS {
-            if !engine.should_look_away() {
+            if locals.alone || !engine.should_look_away() {
                 break;
             }
             tokio::time::sleep(LOOK_AWAY).await;
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let conn = Conn::new(stream, peer, local.clone(), engine.clone());
+                let local = locals.of(&stream);
+                let conn = Conn::new(stream, peer, local, engine.clone());
                 tokio::spawn(h1::Serve::new(conn));
                 if engine.has_company() {
                     // Lets the new connection's task run, and the other workers look, before the next one is taken.

@@ -6,25 +6,48 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use wire::h1::parse;
+use wire::h1::{Refusal, parse};
 
+use crate::config::settings::Lingering;
 use crate::exchange::Request;
-use crate::handlers::errors;
+use crate::log::Level;
 use crate::phases;
+use crate::phases::{refused, route};
+use crate::slots::Slot;
 use crate::transport::pool::{self, Exchange};
 use crate::transport::sender::Sender;
 use crate::transport::{Conn, registry};
 
+use super::proxied;
+
 /// What follows an exchange.
 enum Next {
-    /// Wait for another request.
-    Idle,
-    /// Close; `true`: the peer may still be sending, so read on for a while lest a reset destroys the answer.
-    Close(bool),
+    /// Wait for another request, so many ms at most; and so many at least, if the worker is to end meanwhile.
+    Idle(u64, u64),
+    /// Close. The peer may still be sending, so read on for a while lest a reset destroys the answer.
+    Close(Option<Linger>),
 }
 
-/// How long the rest of what a client sends is read and thrown away before its connection is closed, in ms.
-const LINGER: u64 = 5_000;
+/// How a connection is read on before it is closed: in ms, in all and without a byte.
+#[derive(Clone, Copy)]
+struct Linger {
+    time: u64,
+    timeout: u64,
+}
+
+impl Linger {
+    /// What the settings say for a connection whose peer may still send (`more`), or may not.
+    fn of(sender: &Sender, more: bool) -> Option<Linger> {
+        let settings = sender.settings()?;
+        let wanted = match settings.lingering_close {
+            Lingering::Off => false,
+            Lingering::On => more,
+            Lingering::Always => true,
+        };
+        wanted.then_some(Linger { time: settings.lingering_time, timeout: settings.lingering_timeout })
+    }
+}
+
 /// How many bytes of it.
 const LINGER_BYTES: usize = 8 << 20;
 
@@ -43,7 +66,7 @@ enum State {
 
 impl Serve {
     pub fn new(conn: Conn) -> Serve {
-        conn.arm(conn.engine.config.settings.client_header_timeout);
+        conn.arm(conn.engine.config.first_settings(conn.local.listen).0.client_header_timeout);
         Serve { state: State::Idle(conn) }
     }
 }
@@ -83,11 +106,17 @@ fn poll_idle(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
         }
         Poll::Ready(_) => {
             pool::put(exchange);
+            tell_gone(conn);
             Poll::Ready(None)
         }
         Poll::Pending => {
             pool::put(exchange);
             if conn.expired() || conn.engine.is_stopping() {
+                if conn.requests == 0 && conn.expired() {
+                    let doing = if conn.awaits_proxy { "reading PROXY protocol" } else { "waiting for request" };
+                    proxied::tell(conn, Level::Info, "client timed out (110: Connection timed out)", doing);
+                    conn.reset_if_late();
+                }
                 return Poll::Ready(None);
             }
             conn.watch.register(cx);
@@ -96,19 +125,28 @@ fn poll_idle(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
     }
 }
 
+/// The client has ended the connection between two requests, or before the first.
+fn tell_gone(conn: &Conn) {
+    if conn.requests == 0 {
+        proxied::tell(conn, Level::Info, "client closed connection", "waiting for request");
+    } else if conn.engine.log_of_listener(conn.local.listen).enabled(Level::Info) {
+        let message = format!("client {} closed keepalive connection", conn.client());
+        proxied::tell(conn, Level::Info, &message, "");
+    }
+}
+
 /// One request, or several that follow each other without a pause; `None` when the connection has ended.
 async fn busy(mut conn: Conn, exchange: Exchange) -> Option<Conn> {
     let next = exchanges(&mut conn, exchange).await;
-    let keepalive = conn.engine.config.settings.keepalive_timeout;
     match next {
-        Next::Idle if keepalive > 0 => {
+        Next::Idle(keepalive, least) if keepalive > 0 => {
             conn.arm(if conn.engine.is_draining() { keepalive.min(registry::DRAIN_IDLE) } else { keepalive });
-            conn.watch.set_idle(true);
+            conn.engine.registry.rest(&conn.watch, least);
             Some(conn)
         }
-        Next::Idle | Next::Close(false) => None,
-        Next::Close(true) => {
-            linger(conn).await;
+        Next::Idle(..) | Next::Close(None) => None,
+        Next::Close(Some(lingering)) => {
+            linger(conn, lingering).await;
             None
         }
     }
@@ -117,11 +155,21 @@ async fn busy(mut conn: Conn, exchange: Exchange) -> Option<Conn> {
 /// Answers the request whose first bytes are read, and those that follow it without a pause.
 async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
     let Exchange { mut request, mut sender } = exchange;
+    if std::mem::take(&mut conn.awaits_proxy) {
+        conn.arm(conn.engine.config.first_settings(conn.local.listen).0.client_header_timeout);
+        if !proxied::read(conn, &mut request).await {
+            return Next::Close(None);
+        }
+        if request.buf.is_empty() && !proxied::more(conn, &mut request, "waiting for request").await {
+            return Next::Close(None);
+        }
+    }
     loop {
         request.peer = conn.peer;
+        request.proxied.clone_from(&conn.proxied);
         request.started = Instant::now();
-        if let Err(next) = read_head(conn, &mut request, &mut sender).await {
-            return next;
+        if let Err(failure) = read_head(conn, &mut request).await {
+            return refuse(conn, request, &mut sender, failure).await;
         }
         conn.requests = conn.requests.saturating_add(1);
         let slot = conn.engine.slot();
@@ -133,37 +181,64 @@ async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
         request = back;
         if !sender.keep_alive {
             let more = unread || request.buf.len() > request.consumed;
-            return Next::Close(more);
+            return Next::Close(Linger::of(&sender, more));
         }
         if request.buf.len() == request.consumed {
+            let times = sender.settings().map(|settings| (settings.keepalive_timeout, settings.keepalive_min_timeout));
+            let (keepalive, least) = times.unwrap_or_default();
             pool::put(Exchange { request, sender });
-            return Next::Idle;
+            return Next::Idle(keepalive, least);
         }
         let consumed = request.consumed;
         request.buf.drain(..consumed);
         pool::clean(&mut request);
+        request.pipelined = true;
     }
 }
 
-/// Reads until the head is complete and well-formed; otherwise what to do with the connection.
-async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) -> Result<(), Next> {
+/// Why there is no head.
+enum Failure {
+    /// There was nothing to be a request.
+    Nothing,
+    /// It is refused.
+    Refused(Refusal),
+    /// It did not come in time.
+    Late,
+    /// The client ended the connection.
+    Gone,
+}
+
+/// Reads until the head is complete and well-formed.
+async fn read_head(conn: &mut Conn, request: &mut Request) -> Result<(), Failure> {
     let engine = conn.engine.clone();
-    let settings = &engine.config.settings;
-    let mut waiting = false;
+    let config = &engine.config;
+    let settings = config.first_settings(conn.local.listen).0;
+    let mut limits = &settings.limits;
+    // The server that the client names may have limits of its own.
+    let mut settled = !config.listens[conn.local.listen].limits_differ;
+    let mut waiting = None;
     loop {
-        match parse(&request.buf, &settings.limits, &mut request.head) {
+        let parsed = parse(&request.buf, limits, &mut request.head);
+        if !settled && parsed != Ok(None) && request.head.host.is_some() {
+            settled = true;
+            let _ = route::choose(config, conn.local.listen, request);
+            let own = &config.server(request.route.server).settings.limits;
+            if own != limits {
+                limits = own;
+                request.head.reset();
+                continue;
+            }
+        }
+        match parsed {
             Ok(Some(len)) => {
                 request.consumed = len;
                 return Ok(());
             }
             Ok(None) => {}
-            Err(refusal) => {
-                engine.log.warning(format_args!("Invalid request from ip={}: {}", conn.client(), refusal.reason()));
-                return Err(refuse(conn, request, sender, refusal.status()).await);
-            }
+            Err(refusal) => return Err(Failure::Refused(refusal)),
         }
-        if !waiting {
-            waiting = true;
+        if waiting.is_none() {
+            waiting = Some(Reading::of(engine.slot()));
             conn.arm(settings.client_header_timeout);
         }
         let full = request.buf.len() == request.buf.capacity();
@@ -171,36 +246,91 @@ async fn read_head(conn: &mut Conn, request: &mut Request, sender: &mut Sender) 
             request.buf.reserve(pool::READ);
         }
         match conn.read(&mut request.buf, usize::MAX).await {
-            Ok(0) => return Err(Next::Close(false)),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                engine.log.info(format_args!("{}: the request head did not arrive in time", conn.client()));
-                return Err(refuse(conn, request, sender, 408).await);
-            }
-            Err(_) => return Err(Next::Close(false)),
+            Ok(read) if read > 0 => {}
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(Failure::Late),
+            _ if request.buf.is_empty() => return Err(Failure::Nothing),
+            _ => return Err(Failure::Gone),
         }
     }
 }
 
+/// A head that has begun, in the numbers of `stub_status`.
+struct Reading(&'static Slot);
+
+impl Reading {
+    fn of(slot: &'static Slot) -> Reading {
+        slot.reading.fetch_add(1, Relaxed);
+        Reading(slot)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.reading.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Answers what is not a request, or not yet.
-async fn refuse(conn: &mut Conn, request: &Request, sender: &mut Sender, status: u16) -> Next {
-    sender.reset_without_request(&conn.engine.config.settings);
-    errors::page(sender, status, &[]);
-    let send_timeout = conn.engine.config.settings.send_timeout;
+async fn refuse(conn: &mut Conn, mut request: Box<Request>, sender: &mut Sender, failure: Failure) -> Next {
+    let engine = conn.engine.clone();
+    let config = &engine.config;
+    engine.slot().handled.fetch_add(1, Relaxed);
+    request.carrier = conn.carrier();
+    let _ = route::choose(config, conn.local.listen, &mut request);
+    let settings = config.location(request.route.location).settings.clone();
+    let log = engine.log_of(&request);
+    let status = match failure {
+        Failure::Nothing => return Next::Close(None),
+        Failure::Refused(refusal) => {
+            refused::tell(conn, &request, config, log, refusal);
+            if settings.nginx_pages { refusal.nginx_status() } else { refusal.status() }
+        }
+        Failure::Late if !settings.nginx_pages => {
+            log.info(format_args!("{}: the request head did not arrive in time", conn.client()));
+            408
+        }
+        Failure::Gone if !settings.nginx_pages => return Next::Close(None),
+        // As nginx does: there is nothing to say to a client that says nothing.
+        Failure::Late | Failure::Gone => {
+            let late = matches!(failure, Failure::Late);
+            let (status, what) = if late {
+                (408, "client timed out (110: Connection timed out)")
+            } else {
+                (400, "client prematurely closed connection")
+            };
+            let doing = refused::doing(&request);
+            request.log(Level::Info, config, log, format_args!("{what} while {doing}"));
+            sender.reset(&request, false, &settings);
+            sender.head.status = status;
+            sender.abort();
+            phases::log(conn, &mut request, sender);
+            if late && settings.reset_timedout_connection {
+                conn.reset();
+            }
+            return Next::Close(None);
+        }
+    };
+    request = phases::refuse(conn, request, sender, status).await;
+    let send_timeout = sender.settings().map_or(0, |settings| settings.send_timeout);
     let _ = conn.flush(sender, send_timeout).await;
-    phases::log(conn, request, sender);
-    Next::Close(true)
+    phases::log(conn, &mut request, sender);
+    Next::Close(Linger::of(sender, true))
 }
 
 /// Lingering close: FIN, then read until the peer closes too, within limits.
-async fn linger(mut conn: Conn) {
+async fn linger(mut conn: Conn, lingering: Linger) {
     conn.stream.shutdown_write();
-    conn.arm(LINGER);
+    let end = conn.age() + lingering.time;
     conn.watch.set_idle(true);
     let mut scratch = Vec::with_capacity(pool::READ);
     let mut total = 0;
     while total < LINGER_BYTES && !conn.engine.is_stopping() {
         scratch.clear();
+        let left = end.saturating_sub(conn.age());
+        if left == 0 {
+            return;
+        }
+        conn.arm(left.min(lingering.timeout).max(1));
         match conn.read(&mut scratch, usize::MAX).await {
             Ok(read) if read > 0 => total += read,
             _ => return,

@@ -1,20 +1,21 @@
-//! Connections: `accept` takes them from the listeners, `h1` speaks HTTP/1 on one. `start` sets a worker's going.
+//! Connections: `accept` takes them from the listeners, `h1` speaks HTTP/1 on one, after what `proxied` reads of a proxy.
+//! `start` sets a worker's going.
 
 pub mod accept;
 pub mod h1;
+mod proxied;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::exchange::Local;
 use crate::transport::registry::TICK;
-use accept::Listener;
+use accept::{Listener, Locals};
 
 /// Starts accepting and keeping time. Inside the runtime.
-pub fn start(engine: &Arc<Engine>, listeners: Vec<(Listener, Arc<Local>)>) {
-    for (listener, local) in listeners {
-        engine.add_acceptor(tokio::spawn(accept::run(engine.clone(), listener, local)).abort_handle());
+pub fn start(engine: &Arc<Engine>, listeners: Vec<(Listener, Locals)>) {
+    for (listener, locals) in listeners {
+        engine.add_acceptor(tokio::spawn(accept::run(engine.clone(), listener, locals)).abort_handle());
     }
     tokio::spawn(keep_time(engine.clone()));
 }

@@ -1,6 +1,8 @@
 //! A piece of a body: bytes in one of the forms they can have without being copied.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Bytes that somebody else owns (a Python `bytes` object) and that live until this is dropped.
@@ -16,6 +18,27 @@ pub struct FileSlice {
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
+}
+
+impl FileSlice {
+    /// Appends up to `most` bytes from `at` on, counted within the part. At least one unless the part ends there; a
+    /// file that is shorter than its part is an error.
+    pub fn read_at(&self, at: u64, most: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        let len = self.len.saturating_sub(at).min(most as u64) as usize;
+        if len == 0 {
+            return Ok(());
+        }
+        let before = out.len();
+        out.resize(before + len, 0);
+        let read = loop {
+            match self.file.read_at(&mut out[before..], self.offset + at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        out.truncate(before + read);
+        if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
 }
 
 /// A piece of a body.

@@ -2,14 +2,29 @@
 
 use wire::h1::encode;
 
+use super::assembly::Assembly;
+use crate::stage::Stage;
+
 /// Status and fields of an answer (RFC 9110 sections 6 and 15).
 #[derive(Default)]
 pub struct ResponseHead {
     pub status: u16,
     /// The reason phrase, where it is not the usual one of the status.
     pub reason: Option<Vec<u8>>,
-    /// Encoded field lines, each ended by CRLF. Without Content-Length, Connection, Transfer-Encoding.
+    /// Content-Type; empty for none.
+    pub content_type: Vec<u8>,
+    /// Last-Modified; empty for none.
+    pub last_modified: Vec<u8>,
+    /// Location, where the server made it itself; empty for none. An application's is among `fields`.
+    pub location: Vec<u8>,
+    /// Encoded field lines, each ended by CRLF. Without those above, Content-Length, Connection, Transfer-Encoding.
     pub fields: Vec<u8>,
+    /// Bytes a second that it is sent with, where the application says so.
+    pub rate: Option<u64>,
+    /// Says `Vary: Accept-Encoding`.
+    pub vary: bool,
+    /// Further lines that come last.
+    pub last_fields: Vec<u8>,
     /// Content-Length in bytes, where the handler knows or says it.
     pub length: Option<u64>,
     /// The handler asked for the connection to be closed.
@@ -18,6 +33,14 @@ pub struct ResponseHead {
     pub has_date: bool,
     /// `fields` has a Server already.
     pub has_server: bool,
+    /// The page of an error of the server's own, which another page may take the place of.
+    pub own_error: bool,
+    /// Fields are to follow the body.
+    pub expects_trailers: bool,
+    /// What the body goes through.
+    pub stages: Vec<Box<dyn Stage>>,
+    /// The answer is put together of several; it is kept for that.
+    pub assembly: Option<Box<Assembly>>,
 }
 
 /// Why a field was not taken.
@@ -36,7 +59,11 @@ impl ResponseHead {
 
     /// Adds a field whose name and value are known to be clean.
     pub fn put(&mut self, name: &str, value: &[u8]) {
-        encode::field(&mut self.fields, name.as_bytes(), value);
+        match name {
+            "Content-Type" => self.content_type = value.to_vec(),
+            "Location" => self.location = value.to_vec(),
+            _ => encode::field(&mut self.fields, name.as_bytes(), value),
+        }
     }
 
     /// Adds a field that came from an application: checked, and hop-by-hop fields (RFC 9110 section 7.6.1) taken out,
@@ -58,6 +85,14 @@ impl ResponseHead {
                 return Ok(());
             }
             10 if name.eq_ignore_ascii_case(b"keep-alive") => return Ok(()),
+            12 if name.eq_ignore_ascii_case(b"content-type") && self.content_type.is_empty() => {
+                self.content_type.extend_from_slice(value);
+                return Ok(());
+            }
+            13 if name.eq_ignore_ascii_case(b"last-modified") && self.last_modified.is_empty() => {
+                self.last_modified.extend_from_slice(value);
+                return Ok(());
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = digits(value).ok_or(BadField::Length)?;
                 if self.length.is_some_and(|before| before != length) {
@@ -76,12 +111,168 @@ impl ResponseHead {
 
     /// The first value of a field, by its lower-case name.
     pub fn find(&self, name: &str) -> Option<&[u8]> {
-        self.fields.split(|&b| b == b'\n').find_map(|line| {
-            let line = line.strip_suffix(b"\r")?;
-            let colon = line.iter().position(|&b| b == b':')?;
-            line[..colon].eq_ignore_ascii_case(name.as_bytes()).then(|| line[colon + 1..].trim_ascii())
-        })
+        match name {
+            "content-type" => return some(&self.content_type),
+            "last-modified" => return some(&self.last_modified),
+            "location" if !self.location.is_empty() => return Some(&self.location),
+            _ => {}
+        }
+        lines(&self.fields)
+            .chain(lines(&self.last_fields))
+            .find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, v)| v)
     }
+
+    /// Names and values of `fields`.
+    pub fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        lines(&self.fields)
+    }
+
+    /// Appends all values of a field, with `, ` between them; `false`: there is none.
+    pub fn join(&self, name: &str, out: &mut Vec<u8>) -> bool {
+        let mut found = false;
+        for (own, value) in lines(&self.fields).chain(lines(&self.last_fields)) {
+            if own.eq_ignore_ascii_case(name.as_bytes()) {
+                if std::mem::replace(&mut found, true) {
+                    out.extend_from_slice(b", ");
+                }
+                out.extend_from_slice(value);
+            }
+        }
+        found
+    }
+
+    /// The fields of these lower-case names.
+    pub fn fields_of(&self, names: &[&str]) -> Vec<(Box<str>, Vec<u8>)> {
+        let mut found = Vec::new();
+        if !self.content_type.is_empty() && names.contains(&"content-type") {
+            found.push(("Content-Type".into(), self.content_type.clone()));
+        }
+        for (own, value) in lines(&self.fields) {
+            if names.iter().any(|name| own.eq_ignore_ascii_case(name.as_bytes())) {
+                found.push((String::from_utf8_lossy(own).into(), value.to_vec()));
+            }
+        }
+        found
+    }
+
+    /// Takes all fields of that lower-case name away.
+    pub fn remove(&mut self, name: &str) {
+        match name {
+            "content-type" => return self.content_type.clear(),
+            "last-modified" => return self.last_modified.clear(),
+            "location" => self.location.clear(),
+            _ => {}
+        }
+        if self.find(name).is_none() {
+            return;
+        }
+        for fields in [&mut self.fields, &mut self.last_fields] {
+            let mut kept = Vec::with_capacity(fields.len());
+            for line in fields.split_inclusive(|&b| b == b'\n') {
+                let own = line.iter().position(|&b| b == b':').map_or(line, |colon| &line[..colon]);
+                if !own.eq_ignore_ascii_case(name.as_bytes()) {
+                    kept.extend_from_slice(line);
+                }
+            }
+            *fields = kept;
+        }
+    }
+
+    /// The body is another one than that which the fields tell of: its length is not known and it has no ranges.
+    /// `modified`: the time stays and the tag becomes a weak one; else both go.
+    pub fn change_body(&mut self, modified: bool) {
+        self.length = None;
+        self.remove("accept-ranges");
+        if modified {
+            self.weaken_etag();
+        } else {
+            self.last_modified.clear();
+            self.remove("etag");
+        }
+    }
+
+    /// Makes the tag a weak one (RFC 9110 section 8.8.3), where it stands.
+    fn weaken_etag(&mut self) {
+        let Some(tag) = self.find("etag").map(<[u8]>::to_vec) else { return };
+        if tag.starts_with(b"W/") {
+            return;
+        }
+        if !tag.starts_with(b"\"") {
+            return self.remove("etag");
+        }
+        let mut fields = Vec::with_capacity(self.fields.len() + 2);
+        for line in self.fields.split_inclusive(|&b| b == b'\n') {
+            match line.iter().position(|&b| b == b':') {
+                Some(colon) if line[..colon].eq_ignore_ascii_case(b"etag") => {
+                    fields.extend_from_slice(&line[..colon]);
+                    fields.extend_from_slice(b": W/");
+                    fields.extend_from_slice(line[colon + 1..].trim_ascii_start());
+                }
+                _ => fields.extend_from_slice(line),
+            }
+        }
+        self.fields = fields;
+    }
+
+    /// The media type, without parameters.
+    pub fn media_type(&self) -> &[u8] {
+        self.content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
+    }
+
+    /// Empties it for another answer; the memory stays.
+    pub fn clear(&mut self) {
+        // Field by field: it is done for every answer, and a whole new head is a lot of memory to move.
+        let ResponseHead {
+            status,
+            reason,
+            content_type,
+            last_modified,
+            location,
+            fields,
+            rate,
+            vary,
+            last_fields,
+            length,
+            close,
+            has_date,
+            has_server,
+            own_error,
+            expects_trailers,
+            stages,
+            assembly,
+        } = self;
+        *status = 0;
+        *reason = None;
+        for part in [content_type, last_modified, location, fields, last_fields] {
+            part.clear();
+        }
+        *rate = None;
+        *length = None;
+        for flag in [vary, close, has_date, has_server, own_error, expects_trailers] {
+            *flag = false;
+        }
+        stages.clear();
+        *assembly = None;
+    }
+}
+
+/// Whether fields of the configuration's are for answers of this status, where nothing else is said.
+pub fn is_usual(status: u16) -> bool {
+    matches!(status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308)
+}
+
+fn some(value: &[u8]) -> Option<&[u8]> {
+    if value.is_empty() { None } else { Some(value) }
+}
+
+/// Names and values of encoded lines.
+fn lines(fields: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields.split(|&b| b == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r")?;
+        let colon = line.iter().position(|&b| b == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 /// A decimal number, digits only.
@@ -128,6 +319,25 @@ mod tests {
         let mut head = ResponseHead::new(200);
         assert_eq!(head.add(b"X", b"a\r\nSet-Cookie: b"), Err(BadField::Value));
         assert_eq!(head.add(b"X Y", b"a"), Err(BadField::Name));
+    }
+
+    #[test]
+    fn a_changed_body_has_a_weak_tag_or_none() {
+        let head = || {
+            let mut head = ResponseHead { length: Some(3), ..ResponseHead::new(200) };
+            for (name, value) in [("Last-Modified", "x"), ("ETag", "\"a\""), ("X-A", "b"), ("Accept-Ranges", "bytes")] {
+                head.add(name.as_bytes(), value.as_bytes()).unwrap();
+            }
+            head
+        };
+        let mut weak = head();
+        weak.change_body(true);
+        assert_eq!((weak.fields.as_slice(), weak.length), (&b"ETag: W/\"a\"\r\nX-A: b\r\n"[..], None));
+        weak.change_body(true);
+        assert_eq!((weak.find("etag"), weak.find("last-modified")), (Some(&b"W/\"a\""[..]), Some(&b"x"[..])));
+        let mut none = head();
+        none.change_body(false);
+        assert_eq!((none.fields.as_slice(), none.last_modified.as_slice()), (&b"X-A: b\r\n"[..], &b""[..]));
     }
 
     #[test]

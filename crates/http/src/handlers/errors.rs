@@ -18,7 +18,7 @@ pub fn page(sender: &mut Sender, status: u16, fields: &[(&str, &[u8])]) {
     }
     // After these the connection's framing is not to be trusted, or the client is not.
     head.close = matches!(status, 400 | 408 | 413 | 414 | 417 | 431 | 501 | 505);
-    sender.start(head);
+    sender.begin(head);
     sender.copy(body.as_bytes());
     sender.end();
 }
@@ -29,6 +29,7 @@ pub fn answer(status: u16) -> (ResponseHead, String) {
     let mut head = ResponseHead::new(status);
     head.put("Content-Type", b"text/html; charset=utf-8");
     head.length = Some(body.len() as u64);
+    head.own_error = true;
     (head, body)
 }
 

@@ -1,130 +1,142 @@
-//! The access log: a line per request, buffered, written outside the interpreter's lock.
-//!
-//! Lines of several workers never mix: the file is opened for appending and each write has whole lines only; into a
-//! pipe no write is longer than PIPE_BUF, which the kernel keeps in one piece (longer lines are cut there).
+//! The access logs: a line per request in each log of the location that answered, in its format, if its condition holds.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{ErrorLog, Format};
-use crate::exchange::Request;
+use super::files::Limits;
+use super::sinks::{Problem, Sinks};
+use super::{ErrorLog, FileCache, Format, Sink, errno_text};
 use crate::sys;
 use crate::transport::sender::Sender;
+use crate::variables::{Scope, Template};
 
-/// A buffer with more than this is written at once.
-const FULL: usize = 32 * 1024;
-/// The longest write into a pipe that no other write can come between (PIPE_BUF on Linux).
-const PIPE_BUF: usize = 4096;
-
-pub struct AccessLog {
-    format: Format,
-    /// `None`: standard output.
-    path: Option<PathBuf>,
-    state: Mutex<State>,
+/// A log of a location.
+#[derive(Clone)]
+pub struct Place {
+    /// Index into `Config::logs`.
+    pub target: usize,
+    pub format: Arc<Format>,
+    pub condition: Option<Arc<Template>>,
+    /// A path with variables in it.
+    pub path: Option<Arc<Template>>,
 }
 
-struct State {
-    file: File,
-    /// Longest write: PIPE_BUF for a pipe.
-    largest: usize,
-    buffer: Vec<u8>,
-    /// Local time's offset in minutes, and the hour it was asked in.
-    offset: (i64, i32),
+/// All open logs of a worker.
+pub struct AccessLogs {
+    sinks: Vec<Option<Arc<Sink>>>,
+    all: Sinks,
+    /// The files of paths with variables, by `open_log_file_cache`.
+    files: Vec<(Option<Limits>, FileCache)>,
+    prefix: PathBuf,
+    environ: Vec<String>,
 }
 
-impl AccessLog {
-    /// Opens the log: `-` is standard output.
-    pub fn open(path: &str, format: Format) -> io::Result<AccessLog> {
-        let path = (path != "-").then(|| PathBuf::from(path));
-        let (file, largest) = open(path.as_deref())?;
-        let state = State { file, largest, buffer: Vec::new(), offset: (-1, 0) };
-        Ok(AccessLog { format, path, state: Mutex::new(state) })
+impl AccessLogs {
+    /// Opens the targets; relative ones are below `prefix`.
+    pub fn open(config: &crate::config::Config, prefix: PathBuf) -> Result<AccessLogs, String> {
+        let mut all = Sinks::default();
+        let mut sinks = Vec::new();
+        let places = || config.locations.iter().flat_map(|location| location.settings.access_logs.iter());
+        for target in &config.logs {
+            sinks.push(if target.has_variables() || target.unused {
+                None
+            } else {
+                Some(all.open(target, &prefix).map_err(|problem| match problem {
+                    Problem::Directive(message) | Problem::System(message) => message,
+                })?)
+            });
+        }
+        let mut files: Vec<(Option<Limits>, FileCache)> = Vec::new();
+        for location in &config.locations {
+            let limits = location.settings.log_cache;
+            let written = location.settings.access_logs.iter().any(|place| place.path.is_some());
+            if written && !files.iter().any(|(known, _)| *known == limits) {
+                files.push((limits, FileCache::new(limits)));
+            }
+        }
+        let environ = places().map(|place| place.format.environ()).find(|keys| !keys.is_empty()).unwrap_or_default();
+        Ok(AccessLogs { sinks, all, files, prefix, environ })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The environ keys that the format asks for.
+    /// The environ keys that a format asks for.
     pub fn environ(&self) -> Vec<String> {
-        self.format.environ()
+        self.environ.clone()
     }
 
     /// Notes one exchange.
-    pub fn write(&self, request: &Request, sender: &Sender) {
-        let mut state = self.lock();
-        let now = sys::time::coarse_seconds();
-        let quarter = now / 900;
-        if state.offset.0 != quarter {
-            state.offset = (quarter, sys::time::local_offset_minutes(now));
+    pub fn write(&self, scope: &mut Scope<'_>, sender: &Sender, places: &[Place]) {
+        for place in places {
+            if place.condition.as_ref().is_some_and(|condition| !condition.is_true(scope)) {
+                continue;
+            }
+            match (&place.path, self.sinks.get(place.target)) {
+                (Some(path), _) => self.write_to_file(scope, sender, place, path),
+                (None, Some(Some(sink))) => sink.write_with(|line| place.format.write(line, scope, sender)),
+                _ => {}
+            }
         }
-        let offset = state.offset.1;
-        let before = state.buffer.len();
-        self.format.write(&mut state.buffer, request, sender, now, offset);
-        if state.buffer.len() - before > state.largest {
-            let end = before + state.largest - 4;
-            state.buffer.truncate(end);
-            state.buffer.extend_from_slice(b"...\n");
+    }
+
+    fn write_to_file(&self, scope: &mut Scope<'_>, sender: &Sender, place: &Place, path: &Template) {
+        use std::os::unix::ffi::OsStringExt;
+        let mut line = Vec::new();
+        place.format.write(&mut line, scope, sender);
+        if !has_root(scope) {
+            return;
         }
-        if state.buffer.len() > FULL {
-            state.flush();
+        let path = self.prefix.join(std::ffi::OsString::from_vec(path.value(scope)));
+        let limits = scope.settings().log_cache;
+        let Some((_, files)) = self.files.iter().find(|(known, _)| *known == limits) else { return };
+        if let Err(why) = files.write(&path, &line, sys::time::coarse_monotonic_ms()) {
+            scope.request.crit(scope.config, scope.log, format_args!("{why}"));
         }
+    }
+
+    /// Writes what has waited long enough.
+    pub fn tick(&self, log: &ErrorLog) {
+        let now = sys::time::coarse_monotonic_ms();
+        for problem in self.all.tick(now) {
+            log.alert(format_args!("{problem}"));
+        }
+        self.files.iter().for_each(|(_, files)| files.tick(now));
     }
 
     /// Writes what is buffered.
     pub fn flush(&self) {
-        self.lock().flush();
+        for sink in self.all.iter() {
+            sink.flush();
+        }
     }
 
-    /// Opens the file again under its name, after it was rotated.
+    /// Opens the files again under their names, after they were rotated.
     pub fn reopen(&self, log: &ErrorLog) {
-        let mut state = self.lock();
-        state.flush();
-        match open(self.path.as_deref()) {
-            Ok((file, largest)) => (state.file, state.largest) = (file, largest),
-            Err(error) => log.error(format_args!("cannot reopen the access log: {error}")),
-        }
-    }
-}
-
-impl State {
-    fn flush(&mut self) {
-        let mut rest = &self.buffer[..];
-        while !rest.is_empty() {
-            let end = if rest.len() <= self.largest {
-                rest.len()
-            } else {
-                // Whole lines only; no line is longer than `largest`.
-                rest[..self.largest].iter().rposition(|&b| b == b'\n').map_or(self.largest, |at| at + 1)
-            };
-            // A full disk or a closed pipe must not stop requests; the error log has its own trouble then.
-            if self.file.write_all(&rest[..end]).is_err() {
-                break;
+        for sink in self.all.iter() {
+            if let Err(error) = sink.reopen() {
+                log.error(format_args!("cannot reopen the access log: {error}"));
             }
-            rest = &rest[end..];
         }
-        self.buffer.clear();
+        self.files.iter().for_each(|(_, files)| files.reopen());
     }
 }
 
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.flush();
+impl Place {
+    /// A log of `target`.
+    pub fn new(target: usize, format: Arc<Format>) -> Place {
+        Place { target, format, condition: None, path: None }
     }
 }
 
-fn open(path: Option<&Path>) -> io::Result<(File, usize)> {
-    let file = match path {
-        Some(path) => OpenOptions::new().append(true).create(true).open(path)?,
-        None => {
-            use std::os::fd::AsFd;
-            File::from(io::stdout().as_fd().try_clone_to_owned()?)
-        }
+/// Whether the directory of the request's files is there. If it is not, a name of a log that is made of what the client
+/// sent may mean anything.
+fn has_root(scope: &mut Scope<'_>) -> bool {
+    let mut root = Vec::new();
+    crate::handlers::files::path::root(scope, &mut root);
+    let error = match sys::open::metadata(&root) {
+        Ok(metadata) if metadata.is_dir() => return true,
+        Ok(_) => std::io::Error::from_raw_os_error(libc::ENOTDIR),
+        Err(error) => error,
     };
-    let kind = file.metadata()?.file_type();
-    let largest = if kind.is_fifo() || kind.is_socket() { PIPE_BUF } else { usize::MAX };
-    Ok((file, largest))
+    let (path, why) = (String::from_utf8_lossy(&root), errno_text(&error));
+    scope.request.error(scope.config, scope.log, format_args!("testing \"{path}\" existence failed ({why})"));
+    false
 }

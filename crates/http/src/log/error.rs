@@ -1,138 +1,117 @@
-//! The error log: Gunicorn's line format, one write(2) per line, so that lines of several threads and processes never
-//! mix. It knows nothing of what is logged; a message's control characters are escaped here, so that no peer and no
-//! application can forge a line.
+//! The error log, in Gunicorn's or nginx's line format: one write(2) per line, so that lines of several threads and
+//! processes never mix. It knows nothing of what is logged.
 
 use std::fmt::{self, Write as _};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::context::{Context, Line};
+pub use super::level::Level;
+use super::sink::Sink;
+use super::time;
 use crate::sys;
 
-/// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
-    /// For whoever looks for a defect.
-    Debug,
-    /// What the server does.
-    Info,
-    /// Something is not as it should be; nothing is lost.
-    Warning,
-    /// Something failed.
-    Error,
-    /// Users feel it.
-    Critical,
-}
+/// The longest line in nginx's style, its end included; nginx cuts there, too. Messages of several lines are not cut.
+const LONGEST: usize = 2048;
+/// The access of a new file of [`ErrorLog::open`], before umask, as Gunicorn has it.
+const MODE: u32 = 0o666;
 
-impl Level {
-    /// All levels, the chattiest first.
-    pub const ALL: [Level; 5] = [Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical];
-
-    /// As it stands in the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warning => "WARNING",
-            Level::Error => "ERROR",
-            Level::Critical => "CRITICAL",
-        }
-    }
-}
-
-impl FromStr for Level {
-    type Err = ();
-
-    /// Reads a level's name in any case.
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Level::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(name)).ok_or(())
-    }
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// `[2026-11-21 15:42:33 +0000] [1234] [ERROR] message`
+    Gunicorn,
+    /// `2026/11/21 15:42:33 [error] 1234#1234: *17 message, client: 127.0.0.1, …`
+    Nginx,
 }
 
 /// The error log. Shared by reference; every method is safe to call from several threads.
 pub struct ErrorLog {
-    output: Output,
-    /// Messages below this level are dropped.
+    style: Style,
+    outputs: Vec<Output>,
+    /// The lowest of the outputs' levels.
+    lowest: AtomicU8,
+}
+
+struct Output {
+    sink: Arc<Sink>,
+    /// Messages below this level are not for this output.
     level: AtomicU8,
 }
 
-enum Output {
-    Stderr,
-    /// The descriptor's number stays the same over [`ErrorLog::reopen`].
-    File {
-        file: File,
-        path: PathBuf,
-    },
-    /// Tests look at what was written.
-    #[cfg(test)]
-    Memory(std::sync::Mutex<Vec<u8>>),
-}
-
 impl ErrorLog {
-    /// Opens the log: `-` is standard error, everything else a file that is appended to.
+    /// A log that writes to several places, to each from a level on.
+    pub fn new(style: Style, outputs: Vec<(Arc<Sink>, Level)>) -> ErrorLog {
+        let lowest = outputs.iter().map(|(_, level)| *level as u8).min().unwrap_or(u8::MAX);
+        let output = |(sink, level)| Output { sink, level: AtomicU8::new(level as u8) };
+        ErrorLog { style, outputs: outputs.into_iter().map(output).collect(), lowest: AtomicU8::new(lowest) }
+    }
+
+    /// Whether its lines are in nginx's style.
+    pub fn is_nginx(&self) -> bool {
+        self.style == Style::Nginx
+    }
+
+    /// Opens a log in Gunicorn's style: `-` is standard error, everything else a file that is appended to.
     pub fn open(target: &str, level: Level) -> io::Result<ErrorLog> {
-        let output = match target {
-            "-" => Output::Stderr,
-            path => Output::File { file: open(Path::new(path))?, path: path.into() },
-        };
-        Ok(ErrorLog { output, level: AtomicU8::new(level as u8) })
+        let sink = if target == "-" { Sink::stderr() } else { Sink::file(Path::new(target), MODE)? };
+        Ok(ErrorLog::new(Style::Gunicorn, vec![(Arc::new(sink), level)]))
     }
 
-    /// A log on standard error.
+    /// A log on standard error, in Gunicorn's style.
     pub fn stderr(level: Level) -> ErrorLog {
-        ErrorLog { output: Output::Stderr, level: AtomicU8::new(level as u8) }
+        ErrorLog::new(Style::Gunicorn, vec![(Arc::new(Sink::stderr()), level)])
     }
 
-    /// Opens the file anew under its name, after it was moved away. The old one stays in use when that fails.
+    /// Opens the files anew under their names, after they were moved away. An old one stays in use when that fails;
+    /// the first failure is told.
     pub fn reopen(&self) -> io::Result<()> {
-        match &self.output {
-            Output::File { file, path } => sys::descriptor::replace(file, &open(path)?),
-            _ => Ok(()),
-        }
+        self.outputs.iter().map(|output| output.sink.reopen()).fold(Ok(()), Result::and)
     }
 
-    /// The descriptor that lines go to; the same for the log's life.
+    /// The descriptor that lines go to, the first if there are several; the same for the log's life.
     pub fn fd(&self) -> RawFd {
-        match &self.output {
-            Output::File { file, .. } => file.as_raw_fd(),
-            _ => io::stderr().as_raw_fd(),
-        }
+        self.outputs.iter().find_map(|output| output.sink.fd()).unwrap_or_else(|| io::stderr().as_raw_fd())
     }
 
-    /// The file, where it is one.
+    /// The first file, where there is one.
     pub fn file(&self) -> Option<&File> {
-        match &self.output {
-            Output::File { file, .. } => Some(file),
-            _ => None,
-        }
+        self.outputs.iter().find_map(|output| output.sink.named_file())
     }
 
     /// Whether messages of this level are written.
     pub fn enabled(&self, level: Level) -> bool {
-        level as u8 >= self.level.load(Relaxed)
+        level as u8 >= self.lowest.load(Relaxed)
     }
 
-    /// Changes the lowest level that is written.
+    /// Changes the lowest level that is written, everywhere.
     pub fn set_level(&self, level: Level) {
-        self.level.store(level as u8, Relaxed);
+        self.lowest.store(level as u8, Relaxed);
+        self.outputs.iter().for_each(|output| output.level.store(level as u8, Relaxed));
     }
 
     /// Writes one line. Line ends within the message are escaped like every control character.
     pub fn log(&self, level: Level, message: fmt::Arguments) {
+        self.request(level, &Context::default(), message);
+    }
+
+    /// Writes one line about a connection or request. Gunicorn's style has the message only.
+    pub fn request(&self, level: Level, context: &Context, message: fmt::Arguments) {
         if self.enabled(level) {
-            self.write(level, message, false);
+            self.write(level, context, message, false);
         }
     }
 
     /// Writes a message of several lines, as a traceback is: its line ends are kept.
     pub fn log_lines(&self, level: Level, message: &str) {
         if self.enabled(level) {
-            self.write(level, format_args!("{}", message.trim_end_matches('\n')), true);
+            let message = message.trim_end_matches('\n');
+            self.write(level, &Context::default(), format_args!("{message}"), true);
         }
     }
 
@@ -144,6 +123,11 @@ impl ErrorLog {
     /// [`ErrorLog::log`] at the level info.
     pub fn info(&self, message: fmt::Arguments) {
         self.log(Level::Info, message);
+    }
+
+    /// [`ErrorLog::log`] at the level notice.
+    pub fn notice(&self, message: fmt::Arguments) {
+        self.log(Level::Notice, message);
     }
 
     /// [`ErrorLog::log`] at the level warning.
@@ -161,29 +145,64 @@ impl ErrorLog {
         self.log(Level::Critical, message);
     }
 
-    fn write(&self, level: Level, message: fmt::Arguments, keep_lines: bool) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-        let mut line = String::with_capacity(160);
-        timestamp(&mut line, now, sys::time::local_offset_minutes(now));
-        let _ = write!(line, " [{}] [{}] ", std::process::id(), level.name());
-        let _ = write!(Escape { out: &mut line, keep_lines }, "{message}");
-        line.push('\n');
-        self.write_raw(line.as_bytes());
+    /// [`ErrorLog::log`] at the level critical, by nginx's name.
+    pub fn crit(&self, message: fmt::Arguments) {
+        self.log(Level::Critical, message);
     }
 
-    /// Writes ready lines as they are. There is nowhere to tell of a failure, so there is no result.
-    pub fn write_raw(&self, lines: &[u8]) {
-        let _ = match &self.output {
-            Output::Stderr => io::stderr().write_all(lines),
-            Output::File { file, .. } => (&mut &*file).write_all(lines),
-            #[cfg(test)]
-            Output::Memory(memory) => memory.lock().expect("no test panics while it holds this").write_all(lines),
+    /// [`ErrorLog::log`] at the level alert.
+    pub fn alert(&self, message: fmt::Arguments) {
+        self.log(Level::Alert, message);
+    }
+
+    /// [`ErrorLog::log`] at the level emerg.
+    pub fn emerg(&self, message: fmt::Arguments) {
+        self.log(Level::Emerg, message);
+    }
+
+    /// There is nowhere to tell of a failure but [`Sink::tick`], so there is no result.
+    fn write(&self, level: Level, context: &Context, message: fmt::Arguments, keep_lines: bool) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+        let mut line = Line { text: String::with_capacity(256), keep_lines };
+        let _ = match self.style {
+            Style::Gunicorn => gunicorn(&mut line, now, level, message),
+            Style::Nginx => nginx(&mut line, now, level, context, message),
         };
+        let mut text = line.text;
+        if self.style == Style::Nginx && !keep_lines {
+            cut(&mut text, LONGEST - 1);
+        }
+        text.push('\n');
+        for output in &self.outputs {
+            if level as u8 >= output.level.load(Relaxed) {
+                output.sink.write_error(level.severity(), text.as_bytes());
+            }
+        }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+/// Shortens a text to at most so many bytes, between two characters.
+fn cut(text: &mut String, longest: usize) {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+    }
+}
+
+fn gunicorn(line: &mut Line, now: i64, level: Level, message: fmt::Arguments) -> fmt::Result {
+    timestamp(&mut line.text, now, sys::time::local_offset_minutes(now));
+    write!(line.text, " [{}] [{}] ", std::process::id(), level.name())?;
+    line.write_fmt(message)
+}
+
+fn nginx(line: &mut Line, now: i64, level: Level, context: &Context, message: fmt::Arguments) -> fmt::Result {
+    line.bytes(&time::texts(now).error);
+    write!(line.text, " [{}] {}#{}: ", level.nginx_name(), std::process::id(), sys::process::thread_id())?;
+    if let Some(number) = context.connection {
+        write!(line.text, "*{number} ")?;
+    }
+    line.write_fmt(message)?;
+    context.write(line)
 }
 
 /// `[2026-11-21 02:49:32 +0000]`
@@ -205,37 +224,18 @@ fn timestamp(out: &mut String, unix: i64, offset_minutes: i32) {
     );
 }
 
-/// Passes text on with its control characters escaped as `\x1b`.
-struct Escape<'a> {
-    out: &'a mut String,
-    keep_lines: bool,
-}
-
-impl fmt::Write for Escape<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.chars() {
-            match part {
-                '\n' if self.keep_lines => self.out.push('\n'),
-                '\t' => self.out.push('\t'),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                control if control.is_control() => write!(self.out, "\\x{:02x}", u32::from(control))?,
-                other => self.out.push(other),
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn written(log: impl FnOnce(&ErrorLog)) -> String {
-        let memory = ErrorLog { output: Output::Memory(Default::default()), level: AtomicU8::new(Level::Info as u8) };
-        log(&memory);
-        let Output::Memory(bytes) = memory.output else { unreachable!() };
-        String::from_utf8(bytes.into_inner().unwrap()).unwrap()
+        written_in(Style::Gunicorn, log)
+    }
+
+    fn written_in(style: Style, log: impl FnOnce(&ErrorLog)) -> String {
+        let sink = Arc::new(Sink::memory());
+        log(&ErrorLog::new(style, vec![(sink.clone(), Level::Info)]));
+        sink.taken()
     }
 
     #[test]
@@ -258,8 +258,6 @@ mod tests {
     #[test]
     fn messages_below_the_level_are_dropped() {
         assert_eq!(written(|log| log.debug(format_args!("x"))), "");
-        assert_eq!("Warning".parse(), Ok(Level::Warning));
-        assert_eq!("loud".parse::<Level>(), Err(()));
     }
 
     #[test]
@@ -285,5 +283,88 @@ mod tests {
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("two\n"));
         std::fs::remove_file(&path).unwrap();
         std::fs::remove_file(&moved).unwrap();
+    }
+
+    /// The line's process and thread, as they stand in nginx's style.
+    fn ids() -> String {
+        format!("{}#{}", std::process::id(), sys::process::thread_id())
+    }
+
+    #[test]
+    fn a_line_in_nginx_style_tells_of_the_request() {
+        let context = Context {
+            connection: Some(17),
+            doing: "connecting to upstream",
+            client: Some(&"127.0.0.1"),
+            server: Some(b"localhost"),
+            request: b"GET / HTTP/1.1",
+            upstream: b"http://127.0.0.1:9/",
+            host: Some(b"a"),
+            referrer: Some(b"r"),
+            ..Context::default()
+        };
+        let message = "connect() failed (111: Connection refused)";
+        let line = written_in(Style::Nginx, |log| log.request(Level::Error, &context, format_args!("{message}")));
+        let (time, rest) = line.split_at(19);
+        assert!(time.starts_with("20") && time.as_bytes()[4] == b'/' && time.as_bytes()[13] == b':', "{time}");
+        let expected = format!(
+            " [error] {}: *17 {message} while connecting to upstream, client: 127.0.0.1, server: localhost, request: \
+             \"GET / HTTP/1.1\", upstream: \"http://127.0.0.1:9/\", host: \"a\", referrer: \"r\"\n",
+            ids()
+        );
+        assert_eq!(rest, expected);
+        let line = written(|log| log.request(Level::Error, &context, format_args!("{message}")));
+        assert!(line.ends_with(&format!("[ERROR] {message}\n")), "{line}");
+    }
+
+    #[test]
+    fn nginx_has_levels_of_its_own() {
+        let lines = |style| {
+            written_in(style, |log| {
+                for level in Level::ALL {
+                    log.log(level, format_args!("x"));
+                }
+            })
+        };
+        let levels = |text: String| -> Vec<String> {
+            let name = |line: &str| line.rsplit('[').next().unwrap().split(']').next().unwrap().to_owned();
+            text.lines().map(name).collect()
+        };
+        assert_eq!(levels(lines(Style::Nginx)), ["info", "notice", "warn", "error", "crit", "alert", "emerg"]);
+        assert_eq!(
+            levels(lines(Style::Gunicorn)),
+            ["INFO", "INFO", "WARNING", "ERROR", "CRITICAL", "CRITICAL", "CRITICAL"]
+        );
+    }
+
+    #[test]
+    fn each_output_has_its_level() {
+        let (all, few) = (Arc::new(Sink::memory()), Arc::new(Sink::memory()));
+        let log = ErrorLog::new(Style::Nginx, vec![(all.clone(), Level::Notice), (few.clone(), Level::Critical)]);
+        log.info(format_args!("nothing"));
+        log.notice(format_args!("one"));
+        log.crit(format_args!("two"));
+        assert_eq!(all.taken().lines().count(), 2);
+        assert!(few.taken().ends_with(": two\n"));
+        assert!(!log.enabled(Level::Info) && log.enabled(Level::Notice));
+        assert!(!ErrorLog::new(Style::Nginx, Vec::new()).enabled(Level::Emerg));
+    }
+
+    #[test]
+    fn no_request_can_forge_a_line_in_nginx_style() {
+        let context = Context { request: b"GET /\r\n\x1b\xff\xc3\xa9\xc2\x9b HTTP/1.1", ..Context::default() };
+        let line = written_in(Style::Nginx, |log| log.request(Level::Error, &context, format_args!("x")));
+        let end = ": x, request: \"GET /\\r\\n\\x1b\\xff\u{e9}\\x9b HTTP/1.1\"\n";
+        assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_where_nginx_cuts() {
+        let long = "\u{e9}".repeat(3000);
+        let line = written_in(Style::Nginx, |log| log.error(format_args!("{long}")));
+        assert!(line.ends_with("\u{e9}\n") && (2047..=2048).contains(&line.len()), "{}", line.len());
+        let lines = written_in(Style::Nginx, |log| log.log_lines(Level::Error, &format!("a\n{long}")));
+        assert!(lines.len() > 6000);
+        assert!(written(|log| log.error(format_args!("{long}"))).len() > 6000);
     }
 }

@@ -3,12 +3,21 @@
 //! What a client sent is escaped: quotes as `\"`, control characters and bytes outside ASCII as `\xHH`, so that no
 //! request can forge a line or send escape sequences to a terminal.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::h1::Version;
 
+use super::Escaping;
 use crate::exchange::{Peer, Request};
+use crate::sys;
 use crate::transport::sender::Sender;
+use crate::variables::{Registry, Scope, Template};
+
+/// nginx's default.
+const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \
+                        \"$http_referer\" \"$http_user_agent\"";
 
 /// Gunicorn's default.
 pub const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
@@ -18,6 +27,8 @@ pub enum Format {
     Text(Vec<Item>),
     /// One object a line, with fixed names.
     Json,
+    /// nginx's: a text with variables.
+    Template(Template, Escaping),
 }
 
 /// A piece of a line.
@@ -107,21 +118,40 @@ impl Format {
         keys.collect()
     }
 
-    /// Appends the line of one exchange, with its line end. `offset` is local time's, in minutes.
-    pub fn write(&self, line: &mut Vec<u8>, request: &Request, sender: &Sender, now: i64, offset: i32) {
-        let took = request.started.elapsed();
+    /// The formats that need no `log_format`.
+    pub fn predefined() -> HashMap<String, Arc<Format>> {
+        let mut formats = HashMap::new();
+        let at = conf::At::Default;
+        if let Ok(combined) = Template::compile(COMBINED, &at, &mut Registry::default()) {
+            formats.insert("combined".to_owned(), Arc::new(Format::Template(combined, Escaping::Default)));
+        }
+        if let Ok(format) = Format::parse(DEFAULT) {
+            formats.insert("gunicorn".to_owned(), Arc::new(format));
+        }
+        formats.insert("json".to_owned(), Arc::new(Format::Json));
+        formats
+    }
+
+    /// Appends the line of one exchange, without a line end.
+    pub fn write(&self, line: &mut Vec<u8>, scope: &mut Scope<'_>, sender: &Sender) {
         match self {
-            Format::Json => json(line, request, sender, now, took),
+            Format::Template(template, escaping) => {
+                template.each(scope, line, |line, start, found| escaping.finish(line, start, found));
+            }
+            Format::Json => {
+                let took = scope.request.started.elapsed();
+                json(line, scope.request, sender, sys::time::coarse_seconds(), took);
+            }
             Format::Text(items) => {
+                let took = scope.request.started.elapsed();
                 for item in items {
                     match item {
                         Item::Literal(text) => line.extend_from_slice(text.as_bytes()),
-                        Item::Atom(atom) => atom.write(line, request, sender, now, offset, took),
+                        Item::Atom(atom) => atom.write(line, scope.request, sender, took),
                     }
                 }
             }
         }
-        line.push(b'\n');
     }
 }
 
@@ -163,14 +193,14 @@ impl Atom {
         })
     }
 
-    fn write(&self, line: &mut Vec<u8>, request: &Request, sender: &Sender, now: i64, offset: i32, took: Duration) {
+    fn write(&self, line: &mut Vec<u8>, request: &Request, sender: &Sender, took: Duration) {
         match self {
             Atom::RemoteAddress => line.extend_from_slice(remote(request).as_bytes()),
             Atom::Dash => line.push(b'-'),
             Atom::User => escape(line, user(request).as_deref().unwrap_or(b"-")),
             Atom::Time => {
                 line.push(b'[');
-                line.extend_from_slice(&wire::date::common_log(now.max(0) as u64, offset));
+                line.extend_from_slice(&super::time::now().local);
                 line.push(b']');
             }
             Atom::RequestLine => {
@@ -232,7 +262,11 @@ fn or_dash(bytes: &[u8]) -> &[u8] {
 
 /// The user name of HTTP Basic credentials (RFC 7617).
 fn user(request: &Request) -> Option<Vec<u8>> {
-    let value = request.field("authorization")?;
+    basic_user(request.field("authorization")?)
+}
+
+/// The name in a value of Authorization, if its scheme is Basic (RFC 7617).
+pub fn basic_user(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, credentials) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;

@@ -3,6 +3,8 @@
 pub mod descriptor;
 pub mod epoll;
 pub mod open;
+pub mod process;
+pub mod random;
 pub mod time;
 
 use std::io;
@@ -62,6 +64,38 @@ pub fn send_slices(socket: RawFd, slices: &[io::IoSlice<'_>]) -> io::Result<usiz
         libc::sendmsg(socket, &message, flags)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Whether the process runs as root.
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Our end of a connection; `None` for a Unix socket.
+pub fn local_address(socket: RawFd) -> Option<std::net::SocketAddr> {
+    if socket < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor belongs to a connection that is being served, and is only borrowed for the call.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) };
+    let address = socket2::SockRef::from(&borrowed).local_addr().ok()?.as_socket()?;
+    Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// Round trip time, its variance (both in µs), congestion window and room to receive of a TCP connection.
+pub fn tcp_info(socket: RawFd) -> Option<[u32; 4]> {
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` has room for `len` bytes, and both outlive the call.
+    let done =
+        unsafe { libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut len) };
+    if done != 0 {
+        return None;
+    }
+    // SAFETY: an all-zero `tcp_info` is a valid one, and the kernel wrote only whole fields.
+    let info = unsafe { info.assume_init() };
+    Some([info.tcpi_rtt, info.tcpi_rttvar, info.tcpi_snd_cwnd, info.tcpi_rcv_space])
 }
 
 /// Makes `buf` `len` bytes long after a read filled its spare capacity up to there.

@@ -1,12 +1,12 @@
 //! Opening files below a directory, wherever symbolic links lead.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Not to wait for the other end of a FIFO, not to get a terminal.
 const FLAGS: i32 = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -19,7 +19,51 @@ struct OpenHow {
     resolve: u64,
 }
 
-/// Opens `path`, relative to `root`, for reading; `NotFound` if it is, or leads, outside of `root`.
+fn path_of(path: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(path))
+}
+
+/// Opens a file for reading.
+pub fn open(path: &[u8]) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(FLAGS).open(path_of(path))
+}
+
+/// What is known of a file, links followed.
+pub fn metadata(path: &[u8]) -> io::Result<Metadata> {
+    path_of(path).metadata()
+}
+
+/// What is known of a file or a link.
+pub fn link_metadata(path: &[u8]) -> io::Result<Metadata> {
+    path_of(path).symlink_metadata()
+}
+
+/// The path with all links resolved.
+pub fn real_path(path: &[u8]) -> io::Result<Vec<u8>> {
+    path_of(path).canonicalize().map(|path| path.into_os_string().into_vec())
+}
+
+/// Whether an error says that there is no such file.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG))
+}
+
+/// Opens an absolute path for reading if no part of it, from the byte `from` on, is a symbolic link: if the last is one,
+/// the error is ELOOP, and ENOTDIR if one before it is.
+pub fn open_without_links(path: &[u8], from: usize) -> io::Result<File> {
+    let (directory, name) = path.split_at(from.min(path.len()));
+    let top = open(if directory.is_empty() { b"/" } else { directory })?;
+    let name = name.iter().position(|&byte| byte != b'/').map_or(&b"."[..], |start| &name[start..]);
+    openat2(&top, name, libc::RESOLVE_NO_SYMLINKS).map_err(|error| {
+        let last = || link_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
+        if error.raw_os_error() == Some(libc::ELOOP) && !last() {
+            return io::Error::from_raw_os_error(libc::ENOTDIR);
+        }
+        error
+    })
+}
+
+/// Opens `path`, relative to `root`, for reading; ENOENT if it is, or leads, outside of `root`.
 pub fn open_beneath(root: &File, path: &[u8]) -> io::Result<File> {
     match openat2_beneath(root, path) {
         // EXDEV: an absolute link, which may lead back inside. ENOSYS, EPERM: no such system call, or a filter that
@@ -33,8 +77,12 @@ pub fn open_beneath(root: &File, path: &[u8]) -> io::Result<File> {
 
 /// The kernel sees to it that every step stays beneath.
 fn openat2_beneath(root: &File, path: &[u8]) -> io::Result<File> {
+    openat2(root, path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS)
+}
+
+fn openat2(root: &File, path: &[u8], resolve: u64) -> io::Result<File> {
     let path = CString::new(path)?;
-    let how = OpenHow { flags: FLAGS as u64, mode: 0, resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS };
+    let how = OpenHow { flags: FLAGS as u64, mode: 0, resolve };
     // EAGAIN: something was renamed meanwhile, so that the kernel cannot be sure.
     for _ in 0..8 {
         // SAFETY: `path` and `how` outlive the call, and its size argument is the size of `how`.
@@ -59,7 +107,7 @@ fn open_and_check(root: &File, path: &[u8]) -> io::Result<File> {
     let found = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(descriptor(root).join(inside))?;
     let (top, place) = (std::fs::read_link(descriptor(root))?, std::fs::read_link(descriptor(&found))?);
     if !place.starts_with(top) {
-        return Err(io::ErrorKind::NotFound.into());
+        return Err(io::Error::from_raw_os_error(libc::ENOENT));
     }
     OpenOptions::new().read(true).custom_flags(FLAGS).open(descriptor(&found))
 }

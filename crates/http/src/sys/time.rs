@@ -18,17 +18,37 @@ pub fn coarse_seconds() -> i64 {
     clock(libc::CLOCK_REALTIME_COARSE).tv_sec
 }
 
+/// Milliseconds since 1970, at most one kernel tick old.
+pub fn coarse_unix_ms() -> u64 {
+    let now = clock(libc::CLOCK_REALTIME_COARSE);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 /// How many minutes local time (`TZ`, /etc/localtime) is ahead of UTC at this moment.
 pub fn local_offset_minutes(unix: i64) -> i32 {
+    (local(unix).tm_gmtoff / 60) as i32
+}
+
+/// The name of the local time zone at this moment.
+pub fn local_zone(unix: i64) -> String {
+    let zone = local(unix).tm_zone;
+    if zone.is_null() {
+        return String::new();
+    }
+    // SAFETY: `localtime_r` leaves a pointer to a name that ends in NUL and belongs to the C library, which keeps the
+    // names it has given out while the process does not change TZ; nothing here does.
+    unsafe { std::ffi::CStr::from_ptr(zone) }.to_string_lossy().into_owned()
+}
+
+fn local(unix: i64) -> libc::tm {
     let unix = unix as libc::time_t;
     let mut broken_down = std::mem::MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: both pointers are to live values of the right type, and an all-zero `tm` is a valid one, so it is
     // initialised whether the call succeeds or not.
-    let broken_down = unsafe {
+    unsafe {
         libc::localtime_r(&unix, broken_down.as_mut_ptr());
         broken_down.assume_init()
-    };
-    (broken_down.tm_gmtoff / 60) as i32
+    }
 }
 
 /// How long the calling thread has been runnable without running, in nanoseconds; 0 where the kernel does not tell.

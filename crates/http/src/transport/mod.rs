@@ -8,16 +8,20 @@ pub mod batch;
 pub mod clock;
 pub mod io;
 pub mod pool;
+pub mod rate;
 pub mod receive;
 pub mod registry;
 pub mod sender;
 
 use std::future::poll_fn;
 use std::io as stdio;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use crate::engine::Engine;
+use crate::exchange::route::{Carrier, Proxied};
 use crate::exchange::{Local, Peer};
 use io::Stream;
 use registry::Watch;
@@ -32,6 +36,21 @@ pub struct Conn {
     pub watch: Arc<Watch>,
     /// Requests begun on it.
     pub requests: u32,
+    /// Its number in this worker.
+    pub serial: u64,
+    since: Instant,
+    /// The header of a proxy comes first.
+    pub awaits_proxy: bool,
+    /// What it said.
+    pub proxied: Option<Arc<FromProxy>>,
+}
+
+/// What a PROXY protocol header said.
+#[derive(Debug)]
+pub struct FromProxy {
+    pub addresses: Option<Proxied>,
+    /// Further values, see `wire::proxy_protocol::named`.
+    pub values: Box<[u8]>,
 }
 
 impl Conn {
@@ -39,7 +58,31 @@ impl Conn {
         use std::sync::atomic::Ordering::Relaxed;
         engine.slot().connections.fetch_add(1, Relaxed);
         let watch = engine.registry.add();
-        Conn { stream, peer, local, engine, watch, requests: 0 }
+        let serial = engine.next_connection();
+        let awaits_proxy = engine.config.listens[local.listen].listen.options.proxy_protocol;
+        let since = Instant::now();
+        Conn { stream, peer, local, engine, watch, requests: 0, serial, since, awaits_proxy, proxied: None }
+    }
+
+    /// What its requests know of it.
+    pub fn carrier(&self) -> Carrier {
+        Carrier {
+            serial: self.serial,
+            requests: self.requests,
+            socket: self.stream.as_raw_fd(),
+            since: self.since,
+            proxied: self.proxied.as_ref().and_then(|proxied| proxied.addresses),
+        }
+    }
+
+    /// How old it was at a moment, in ms.
+    pub fn age_at(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.since).as_millis() as u64
+    }
+
+    /// How old it is, in ms.
+    pub fn age(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
     }
 
     /// From now, so many milliseconds until `expired`.
@@ -85,6 +128,20 @@ impl Conn {
             }
         })
         .await
+    }
+
+    /// Closes with RST instead of FIN once it is dropped.
+    pub fn reset(&self) {
+        if let Stream::Tcp(stream) = &self.stream {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// The same, for a client without a request that was too slow, where the first server wants it.
+    pub fn reset_if_late(&self) {
+        if self.engine.config.first_settings(self.local.listen).1.reset_timedout_connection {
+            self.reset();
+        }
     }
 
     /// The other end, for the log.

@@ -64,4 +64,10 @@ pub fn clean(request: &mut Request) {
     request.secure = false;
     request.host = None;
     request.logged.clear();
+    request.connected = None;
+    request.host_name.clear();
+    request.host_port = None;
+    request.route.reset();
+    request.trace = None;
+    request.proxied = None;
 }

@@ -101,18 +101,40 @@ pub fn body_is_here(request: &Request) -> bool {
 /// How much of a body that nobody wants is read to keep its connection, in bytes.
 pub const MOST_DISCARDED: u64 = 1 << 20;
 
+/// The same under these settings: nginx reads whatever it allows, for `lingering_time`.
+pub fn most_discarded(settings: &Settings) -> u64 {
+    if settings.nginx_pages { settings.max_body() } else { MOST_DISCARDED }
+}
+
+/// Whether what is here of a body is malformed already.
+pub fn is_malformed(request: &Request) -> bool {
+    if request.head.framing != Framing::Chunked {
+        return false;
+    }
+    let mut decoder = ChunkedDecoder::new(TRAILERS);
+    let mut rest = request.buf.get(request.head.len..).unwrap_or_default();
+    loop {
+        match decoder.decode(rest) {
+            Ok(Chunk::Data { skip, len }) => rest = &rest[skip + len..],
+            Ok(Chunk::More { .. } | Chunk::End { .. }) => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
 /// Reads a body and throws it away, so that the next request on the connection can be read.
 pub async fn discard(conn: &mut Conn, request: &mut Request, settings: &Settings) -> Result<(), Failure> {
     let head = request.head.len;
     let Some(mut decoder) = Decoder::new(request.head.framing) else { return Ok(()) };
-    let mut at = head;
-    let mut total = 0;
+    let (mut at, mut total) = (head, 0);
+    let most = most_discarded(settings);
+    let end = conn.age().saturating_add(settings.lingering_time);
     loop {
         match decoder.step(&request.buf[at..]).map_err(|why| Failure::Refused(400, why))? {
             Step::Data { skip, len } => {
                 at += skip + len;
                 total += len as u64;
-                if total > MOST_DISCARDED {
+                if total > most {
                     return Err(too_large());
                 }
             }
@@ -126,7 +148,16 @@ pub async fn discard(conn: &mut Conn, request: &mut Request, settings: &Settings
                 if request.buf.capacity() - request.buf.len() < READ {
                     request.buf.reserve(READ);
                 }
-                read_some(conn, &mut request.buf, decoder.read_limit(), settings).await?;
+                if !settings.nginx_pages {
+                    read_some(conn, &mut request.buf, decoder.read_limit(), settings).await?;
+                    continue;
+                }
+                let left = end.saturating_sub(conn.age());
+                conn.arm(left.min(settings.lingering_timeout).max(1));
+                match conn.read(&mut request.buf, decoder.read_limit()).await {
+                    Ok(read) if read > 0 && left > 0 => {}
+                    _ => return Err(Failure::Gone),
+                }
             }
         }
     }
@@ -157,12 +188,12 @@ pub async fn buffer(
     let mut total = 0u64;
     let mut at = head;
     loop {
-        match decoder.step(&request.buf[at..]).map_err(|why| Failure::Refused(400, why))? {
+        match decoder.step(&request.buf[at..]).map_err(|why| malformed(settings, why))? {
             Step::Data { skip, len } => {
                 at += skip;
                 total += len as u64;
                 if total > settings.max_body() {
-                    return Err(too_large());
+                    return Err(too_large_chunked(settings, total - len as u64, len));
                 }
                 let data = &request.buf[at..at + len];
                 store.add(data, settings).map_err(|error| {
@@ -258,8 +289,21 @@ fn check_length(request: &Request, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
+/// The reason in nginx's words, where these are wanted.
+fn malformed(settings: &Settings, why: String) -> Failure {
+    Failure::Refused(400, if settings.nginx_pages { "client sent invalid chunked body".into() } else { why })
+}
+
 fn too_late() -> Failure {
     Failure::Refused(408, "the request body did not arrive in time".into())
+}
+
+/// A chunked body that turned out to be too long, after `before` bytes and at `len` more.
+fn too_large_chunked(settings: &Settings, before: u64, len: usize) -> Failure {
+    if !settings.nginx_pages {
+        return too_large();
+    }
+    Failure::Refused(413, format!("client intended to send too large chunked body: {before}+{len} bytes"))
 }
 
 fn too_large() -> Failure {

@@ -31,6 +31,8 @@ struct Entries {
 pub struct Watch {
     /// Time of the registry's clock at which to give up; 0 = never.
     until: AtomicU64,
+    /// Of an idle one: time up to which it is kept when the worker drains.
+    least: AtomicU64,
     /// Between two requests.
     idle: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -41,8 +43,7 @@ impl Registry {
     pub fn add(&self) -> Arc<Watch> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let index = entries.free.pop().unwrap_or(entries.watches.len() as u32);
-        let watch =
-            Arc::new(Watch { until: AtomicU64::new(0), idle: AtomicBool::new(true), waker: Mutex::new(None), index });
+        let watch = Arc::new(Watch::new(index));
         match entries.watches.get_mut(index as usize) {
             Some(place) => *place = Some(watch.clone()),
             None => entries.watches.push(Some(watch.clone())),
@@ -62,6 +63,12 @@ impl Registry {
     pub fn arm(&self, watch: &Watch, ms: u64) {
         let until = if ms == 0 { 0 } else { self.now.load(Relaxed) + ms };
         watch.until.store(until, Relaxed);
+    }
+
+    /// `watch` waits between two requests from now on; for `least` milliseconds even if the worker drains.
+    pub fn rest(&self, watch: &Watch, least: u64) {
+        watch.least.store(if least == 0 { 0 } else { self.now.load(Relaxed) + least }, Relaxed);
+        watch.set_idle(true);
     }
 
     pub fn expired(&self, watch: &Watch) -> bool {
@@ -86,6 +93,7 @@ impl Registry {
         self.each(|watch| {
             if watch.idle.load(Relaxed) {
                 let until = watch.until.load(Relaxed);
+                let soon = soon.max(watch.least.load(Relaxed));
                 watch.until.store(if until == 0 { soon } else { until.min(soon) }, Relaxed);
             }
         });
@@ -103,6 +111,11 @@ impl Registry {
 }
 
 impl Watch {
+    fn new(index: u32) -> Watch {
+        let (until, least) = (AtomicU64::new(0), AtomicU64::new(0));
+        Watch { until, least, idle: AtomicBool::new(true), waker: Mutex::new(None), index }
+    }
+
     /// The task to wake when the limit is reached.
     pub fn register(&self, cx: &Context<'_>) {
         let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,6 +156,23 @@ mod tests {
         let first = registry.add();
         registry.remove(&first);
         assert_eq!(registry.add().index, first.index);
+    }
+
+    #[test]
+    fn draining_leaves_idle_connections_their_least_time() {
+        let registry = Registry::default();
+        let (short, long) = (registry.add(), registry.add());
+        registry.arm(&short, 60_000);
+        registry.arm(&long, 60_000);
+        registry.rest(&short, 0);
+        registry.rest(&long, 2000);
+        registry.drain();
+        for _ in 0..3 {
+            registry.tick(500);
+        }
+        assert!(registry.expired(&short) && !registry.expired(&long));
+        registry.tick(500);
+        assert!(registry.expired(&long));
     }
 
     #[test]

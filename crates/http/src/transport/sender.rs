@@ -4,25 +4,26 @@
 //! there must be none (RFC 9110 section 6.4.1), and queues what the socket does not take yet. It does no waiting of
 //! its own: `poll_flush` is for a task, `try_flush` for code that must not wait.
 
+mod staged;
+mod write;
+
+pub use staged::PIECE;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use wire::h1::{Method, Version, encode};
 
 use super::clock::{self, Common};
-use super::io::Stream;
+use super::rate::Rate;
 use crate::config::Settings;
 use crate::exchange::{Chunk, Request, ResponseHead};
-use crate::sys;
 
 /// Pieces up to this size are copied behind the head: one `send` is cheaper than a `writev`.
 pub const COPY: usize = 4096;
 
-/// Files from this size are sent corked: they go in several pieces, whose ends would make short segments.
-const CORKED: u64 = 1 << 20;
+/// So many bytes of an answer are kept in memory, files not counted.
+pub const MOST_KEPT: usize = 64 << 20;
 
 /// How the end of the body is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +65,8 @@ pub struct Sender {
     /// The connection can carry another request after this answer.
     pub keep_alive: bool,
     pub fault: Option<Fault>,
+    /// The client did not get all of it.
+    pub broken: bool,
     /// The head as sent, for the log; status 0 until then.
     pub head: ResponseHead,
     /// Body bytes accepted for sending (without chunk framing).
@@ -74,6 +77,56 @@ pub struct Sender {
     settings: Option<Arc<Settings>>,
     /// The socket sends full segments only, until the answer is out.
     corked: bool,
+    /// Looks at an answer's head before it is sent.
+    filter: Option<Box<dyn Filter>>,
+    /// The answer is kept, not sent.
+    kept: Option<Box<Kept>>,
+    /// Bytes of the head as encoded.
+    head_bytes: u64,
+    /// Bytes of chunk framing and trailers.
+    framing_bytes: u64,
+    /// What the answer may be sent with.
+    rate: Option<Box<Rate>>,
+    /// The body goes through stages.
+    staged: Option<Box<staged::Staged>>,
+}
+
+/// What stands between an application's answer and the client.
+pub trait Filter: Send {
+    /// May change the head; says what becomes of the answer.
+    fn head(&mut self, head: &mut ResponseHead) -> Verdict;
+
+    /// The fields that follow the body, as encoded lines; asked for where the head expects them.
+    fn trailers(&mut self, _head: &ResponseHead, _body_bytes: u64) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Send,
+    /// It is kept, for something to be made of it.
+    Keep,
+    /// Its head is kept and its body dropped: another answer takes its place.
+    Drop,
+    /// Nothing is sent, and the connection ends.
+    Refuse,
+}
+
+/// An answer that was not sent.
+#[derive(Default)]
+pub struct Kept {
+    pub head: ResponseHead,
+    pub body: Vec<Chunk>,
+    /// The body is wanted.
+    with_body: bool,
+    /// It is longer than what may be kept, and incomplete.
+    pub too_long: bool,
+    /// It was broken off.
+    pub aborted: bool,
+    /// Bytes of memory in `body`.
+    size: usize,
 }
 
 impl Sender {
@@ -91,11 +144,18 @@ impl Sender {
             ended: false,
             keep_alive: false,
             fault: None,
+            broken: false,
             head: ResponseHead::default(),
             body_bytes: 0,
             trailers: Vec::new(),
             settings: None,
             corked: false,
+            filter: None,
+            kept: None,
+            head_bytes: 0,
+            framing_bytes: 0,
+            rate: None,
+            staged: None,
         }
     }
 
@@ -105,6 +165,67 @@ impl Sender {
         self.version = request.head.version;
         self.bodyless = request.head.method == Method::Head;
         self.begin_exchange(keep_alive);
+    }
+
+    /// From now on other settings hold.
+    pub fn use_settings(&mut self, settings: &Arc<Settings>) {
+        self.configure(settings);
+    }
+
+    /// Lets `filter` see the head of the answer first.
+    pub fn set_filter(&mut self, filter: Option<Box<dyn Filter>>) {
+        self.filter = filter;
+    }
+
+    /// Keeps the answer: nothing is sent.
+    pub fn keep(&mut self) {
+        self.kept = Some(Box::new(Kept { with_body: true, ..Kept::default() }));
+    }
+
+    /// The answer that was kept; another one may be begun.
+    pub fn take_kept(&mut self) -> Option<Box<Kept>> {
+        let kept = self.kept.take()?;
+        self.filter = None;
+        self.started = false;
+        self.ended = false;
+        self.fault = None;
+        self.body_bytes = 0;
+        Some(kept)
+    }
+
+    /// Whether an answer is being kept.
+    pub fn is_keeping(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Whether one is, for another one to take its place.
+    pub fn is_dropping(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| !kept.with_body)
+    }
+
+    /// Whether the answer that was begun has a body.
+    pub fn has_body(&self) -> bool {
+        self.framing != Framing::None
+    }
+
+    /// Whether so much waits for the socket that whoever makes more should wait, too.
+    pub fn is_full(&self) -> bool {
+        self.pending() > 1 << 20 || self.queue.len() > 64
+    }
+
+    /// Sends no faster than `rate` bytes a second, after the first `after` bytes.
+    pub fn limit_rate(&mut self, rate: u64, after: u64) {
+        self.rate = Rate::new(rate, after).map(Box::new);
+    }
+
+    /// Bytes of the body that were accepted for sending, with what frames it: what nginx counts.
+    pub fn framed_bytes(&self) -> u64 {
+        self.body_bytes + self.framing_bytes
+    }
+
+    /// Bytes of head and body that were accepted for sending.
+    pub fn bytes(&self) -> u64 {
+        self.head_bytes + self.body_bytes + self.framing_bytes
     }
 
     /// The same for an answer to something that was not a request: HTTP/1.1, and the connection ends.
@@ -123,20 +244,43 @@ impl Sender {
 
     fn begin_exchange(&mut self, keep_alive: bool) {
         self.framing = Framing::None;
-        self.head.status = 0;
-        self.head.length = None;
-        self.head.fields.clear();
+        self.head.clear();
+        self.filter = None;
+        self.kept = None;
+        self.head_bytes = 0;
+        self.framing_bytes = 0;
+        self.rate = None;
+        self.staged = None;
         self.started = false;
         self.ended = false;
         self.keep_alive = keep_alive;
         self.fault = None;
+        self.broken = false;
         self.body_bytes = 0;
         self.trailers.clear();
     }
 
+    /// The settings that hold.
+    pub fn settings(&self) -> Option<&Arc<Settings>> {
+        self.settings.as_ref()
+    }
+
     /// Whether everything accepted has been written to the socket.
     pub fn is_flushed(&self) -> bool {
+        self.is_written() && (self.staged.is_none() || !self.has_waiting()) && (self.kept.is_none() || !self.is_stuck())
+    }
+
+    fn is_written(&self) -> bool {
         self.out_done == self.out.len() && self.queue.is_empty()
+    }
+
+    fn has_waiting(&self) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.is_waiting())
+    }
+
+    /// More was given than can be kept: whoever waits for the rest to be sent is told so.
+    fn is_stuck(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.too_long && !kept.aborted)
     }
 
     /// Bytes of memory that wait for the socket.
@@ -155,43 +299,117 @@ impl Sender {
         }
     }
 
-    /// Encodes the head. Framing follows from its length, the version and the request's method.
-    pub fn start(&mut self, head: ResponseHead) {
+    /// Takes the head of an application's answer.
+    pub fn start(&mut self, mut head: ResponseHead) {
+        if let Some(mut filter) = self.filter.take() {
+            match filter.head(&mut head) {
+                Verdict::Send if head.expects_trailers => self.filter = Some(filter),
+                Verdict::Send => {}
+                Verdict::Refuse => return self.refuse(head),
+                verdict => {
+                    self.kept = Some(Box::new(Kept { with_body: verdict == Verdict::Keep, ..Kept::default() }));
+                }
+            }
+        }
+        self.begin(head);
+    }
+
+    /// Lets nothing of the answer out.
+    pub fn refuse(&mut self, head: ResponseHead) {
+        self.started = true;
+        self.framing = Framing::None;
+        self.head = head;
+        self.abort();
+    }
+
+    /// Encodes the head. Framing follows from its length, the version and the request's method. The order of fields is
+    /// nginx's.
+    pub fn begin(&mut self, mut head: ResponseHead) {
         debug_assert!(!self.started);
         self.started = true;
+        if let Some(kept) = &mut self.kept {
+            self.framing = Framing::Close;
+            kept.head = head;
+            return;
+        }
         let status = head.status;
         let without_body = self.bodyless || status == 204 || status == 304 || status < 200;
         if head.close {
             self.keep_alive = false;
         }
+        if let Some(rate) = head.rate {
+            self.limit_rate(rate, 0);
+        }
+        // Given back below: counting it would cost two writes to memory that is shared.
+        let own_settings = self.settings.take();
+        let settings = own_settings.as_deref();
+        let may_chunk = settings.is_none_or(|settings| settings.chunked_transfer_encoding);
+        let may_chunk = may_chunk && self.version == Version::Http11;
+        if !head.stages.is_empty() {
+            let stages = std::mem::take(&mut head.stages);
+            let length = head.length;
+            if !stages.iter().all(|stage| stage.keeps_length()) {
+                head.length = None;
+            }
+            if !without_body {
+                self.stage(stages, length);
+            }
+        }
+        if head.expects_trailers && may_chunk && !without_body {
+            head.length = None;
+        }
         self.framing = match head.length {
             _ if without_body => Framing::None,
             Some(length) => Framing::Length(length),
-            None if self.version == Version::Http11 => Framing::Chunked,
+            None if may_chunk => Framing::Chunked,
             None => {
                 self.keep_alive = false;
                 Framing::Close
             }
         };
-        let common = self.settings.as_deref().map(Common::from).unwrap_or_default();
         let mut own = Vec::new();
         let fits = self.queue.is_empty();
         let out = if fits { &mut self.out } else { &mut own };
-        clock::common_head(out, &head, common);
-        out.extend_from_slice(&head.fields);
+        let before = out.len();
+        clock::common_head(out, &head, settings.map(Common::from).unwrap_or_default());
+        if !head.content_type.is_empty() {
+            encode::field(out, b"Content-Type", &head.content_type);
+        }
         if let Some(length) = head.length.filter(|_| status != 204 && status >= 200) {
             out.extend_from_slice(b"Content-Length: ");
             encode::number(out, length);
             out.extend_from_slice(b"\r\n");
-        } else if self.framing == Framing::Chunked {
+        }
+        if !head.last_modified.is_empty() {
+            encode::field(out, b"Last-Modified", &head.last_modified);
+        }
+        if !head.location.is_empty() {
+            encode::field(out, b"Location", &head.location);
+        }
+        if self.framing == Framing::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if !self.keep_alive {
             out.extend_from_slice(b"Connection: close\r\n");
-        } else if self.version == Version::Http10 {
+        } else if self.version == Version::Http10 || settings.is_some_and(|settings| settings.keep_alive_field) {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
+            if let Some(seconds @ 1..) = settings.map(|settings| settings.keepalive_header) {
+                out.extend_from_slice(b"Keep-Alive: timeout=");
+                encode::number(out, seconds);
+                out.extend_from_slice(b"\r\n");
+            }
         }
+        if head.vary {
+            out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        }
+        out.extend_from_slice(&head.fields);
+        if let Some(lines) = settings.and_then(|settings| settings.headers.fixed()) {
+            out.extend_from_slice(lines);
+        }
+        out.extend_from_slice(&head.last_fields);
         out.extend_from_slice(b"\r\n");
+        self.head_bytes = (out.len() - before) as u64;
+        self.settings = own_settings;
         if !fits {
             self.append(&own);
         }
@@ -226,6 +444,16 @@ impl Sender {
 
     /// Takes body bytes, copying them.
     pub fn copy(&mut self, bytes: &[u8]) {
+        if self.kept.is_some() {
+            return self.keep_chunk(Chunk::Bytes(bytes.to_vec()));
+        }
+        if self.staged.is_some() {
+            return self.stage_chunk(Chunk::Bytes(bytes.to_vec()));
+        }
+        self.put_bytes(bytes);
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
         let allowed = self.allow(bytes.len() as u64) as usize;
         if allowed == 0 {
             return;
@@ -237,8 +465,18 @@ impl Sender {
 
     /// Takes a piece of the body.
     pub fn push(&mut self, chunk: Chunk) {
+        if self.kept.is_some() {
+            return self.keep_chunk(chunk);
+        }
+        if self.staged.is_some() {
+            return self.stage_chunk(chunk);
+        }
+        self.put(chunk);
+    }
+
+    fn put(&mut self, chunk: Chunk) {
         if let Some(bytes) = chunk.memory().filter(|bytes| bytes.len() <= COPY) {
-            return self.copy(bytes);
+            return self.put_bytes(bytes);
         }
         let len = chunk.len();
         let allowed = self.allow(len);
@@ -250,6 +488,24 @@ impl Sender {
         self.queued += chunk.memory().map_or(0, <[u8]>::len);
         self.queue.push_back(chunk);
         self.chunk_end();
+    }
+
+    fn keep_chunk(&mut self, chunk: Chunk) {
+        if let Some(kept) = &mut self.kept
+            && kept.with_body
+            && !kept.too_long
+        {
+            kept.size += chunk.memory().map_or(0, <[u8]>::len);
+            if kept.size > MOST_KEPT {
+                kept.too_long = true;
+                kept.body = Vec::new();
+                return;
+            }
+            match (kept.body.last_mut(), chunk.memory()) {
+                (Some(Chunk::Bytes(last)), Some(bytes)) if last.len() < COPY => last.extend_from_slice(bytes),
+                _ => kept.body.push(chunk),
+            }
+        }
     }
 
     /// Adds trailer fields, encoded lines (RFC 9112 section 7.1.2). Where the body is not chunked they are dropped.
@@ -265,10 +521,30 @@ impl Sender {
             return;
         }
         self.ended = true;
+        if self.kept.is_some() {
+            return;
+        }
+        if self.staged.is_none() || self.end_staged() {
+            self.close();
+        }
+    }
+
+    /// Tells the end of the body.
+    fn close(&mut self) {
+        if let Some(mut filter) = self.filter.take() {
+            let trailers = filter.trailers(&self.head, self.body_bytes);
+            self.trailer(&trailers);
+        }
         match self.framing {
-            Framing::Chunked if self.trailers.is_empty() => self.append(encode::LAST_CHUNK),
+            // What was cut short has no end.
+            _ if self.fault == Some(Fault::TooShort) => {}
+            Framing::Chunked if self.trailers.is_empty() => {
+                self.framing_bytes += encode::LAST_CHUNK.len() as u64;
+                self.append(encode::LAST_CHUNK);
+            }
             Framing::Chunked => {
                 let trailers = std::mem::take(&mut self.trailers);
+                self.framing_bytes += trailers.len() as u64 + 5;
                 self.append(b"0\r\n");
                 self.append(&trailers);
                 self.append(b"\r\n");
@@ -285,6 +561,10 @@ impl Sender {
     pub fn abort(&mut self) {
         self.ended = true;
         self.keep_alive = false;
+        self.staged = None;
+        if let Some(kept) = &mut self.kept {
+            kept.aborted = true;
+        }
     }
 
     /// Whether a Content-Length was given and all of it is here.
@@ -314,12 +594,14 @@ impl Sender {
         if self.framing == Framing::Chunked {
             let mut head = Vec::with_capacity(18);
             encode::chunk_head(&mut head, len as usize);
+            self.framing_bytes += head.len() as u64;
             self.append(&head);
         }
     }
 
     fn chunk_end(&mut self) {
         if self.framing == Framing::Chunked {
+            self.framing_bytes += 2;
             self.append(b"\r\n");
         }
     }
@@ -337,121 +619,6 @@ impl Sender {
         }
     }
 
-    /// Writes until everything is on the socket. Every call that wrote something sets `progress`.
-    pub fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut Stream,
-        progress: &mut bool,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            if self.queue.is_empty() {
-                if self.out_done == self.out.len() {
-                    self.out.clear();
-                    self.out_done = 0;
-                    if std::mem::take(&mut self.corked) {
-                        stream.cork(false);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                match stream.poll_write(cx, &self.out[self.out_done..]) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(n)) => self.out_done += n,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
-                }
-                *progress = true;
-                continue;
-            }
-            let written = match self.queue.front() {
-                Some(Chunk::File(slice)) if self.out_done == self.out.len() => {
-                    stream.poll_sendfile(cx, slice, self.front_done)
-                }
-                Some(Chunk::File(slice)) => {
-                    if slice.len >= CORKED && !self.corked {
-                        self.corked = true;
-                        stream.cork(true);
-                    }
-                    stream.poll_write_more(cx, &self.out[self.out_done..])
-                }
-                _ => {
-                    let mut slices = [IoSlice::new(&[]); 16];
-                    let count = self.slices(&mut slices);
-                    stream.poll_write_vectored(cx, &slices[..count])
-                }
-            };
-            match written {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => self.advance(n),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-            *progress = true;
-        }
-    }
-
-    /// Writes what the socket takes at once. Files wait for `poll_flush`. Asks the socket itself and not the runtime,
-    /// which learns of new room only when it gets its turn.
-    pub fn try_flush(&mut self, socket: RawFd) -> io::Result<()> {
-        while !self.is_flushed() {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let count = self.slices(&mut slices);
-            if count == 0 {
-                return Ok(());
-            }
-            match sys::send_slices(socket, &slices[..count]) {
-                Ok(n) => self.advance(n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// The memory at the head of the queue.
-    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; 16]) -> usize {
-        let mut count = 0;
-        if self.out_done < self.out.len() {
-            slices[0] = IoSlice::new(&self.out[self.out_done..]);
-            count = 1;
-        }
-        let mut skip = self.front_done as usize;
-        for chunk in &self.queue {
-            let Some(bytes) = chunk.memory() else { break };
-            if count == slices.len() {
-                break;
-            }
-            slices[count] = IoSlice::new(&bytes[skip..]);
-            skip = 0;
-            count += 1;
-        }
-        count
-    }
-
-    /// Notes that `n` bytes were written.
-    fn advance(&mut self, mut n: usize) {
-        let head = n.min(self.out.len() - self.out_done);
-        self.out_done += head;
-        n -= head;
-        if self.out_done == self.out.len() {
-            self.out.clear();
-            self.out_done = 0;
-        }
-        while n > 0 {
-            let Some(front) = self.queue.front() else { break };
-            let left = front.len() - self.front_done;
-            if (n as u64) < left {
-                self.front_done += n as u64;
-                return;
-            }
-            n -= left as usize;
-            self.front_done = 0;
-            if let Some(done) = self.queue.pop_front() {
-                self.queued -= done.memory().map_or(0, <[u8]>::len);
-            }
-        }
-    }
-
     /// Drops what is queued: the connection is dead. It does not count as sent.
     pub fn clear_queue(&mut self) {
         let queued: u64 = self.queue.iter().map(Chunk::len).sum();
@@ -463,6 +630,10 @@ impl Sender {
         self.front_done = 0;
         self.queued = 0;
         self.corked = false;
+        self.staged = None;
+        if let Some(kept) = &mut self.kept {
+            kept.aborted = true;
+        }
     }
 
     /// The same, before the sender is put away: big buffers are given back.
@@ -472,16 +643,18 @@ impl Sender {
             self.out = Vec::with_capacity(1024);
         }
         self.queue.shrink_to(8);
-        let mut fields = std::mem::take(&mut self.head).fields;
-        fields.clear();
-        self.head.fields = fields;
+        self.head.clear();
+        self.filter = None;
+        self.kept = None;
+        self.rate = None;
     }
 
     /// A new head, with the memory of the one before.
     pub fn recycled_head(&mut self, status: u16) -> ResponseHead {
-        let mut fields = std::mem::take(&mut self.head.fields);
-        fields.clear();
-        ResponseHead { status, fields, ..ResponseHead::default() }
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        head.status = status;
+        head
     }
 }
 
@@ -492,166 +665,4 @@ impl Default for Sender {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Local;
-
-    /// What is sent for `request` when `answer` has had the sender, and whether the connection goes on.
-    #[track_caller]
-    fn sent(request: &str, answer: impl FnOnce(&mut Sender)) -> (String, bool, Option<Fault>) {
-        let mut sender = Sender::new();
-        if request.is_empty() {
-            sender.reset_without_request(&Arc::default());
-        } else {
-            let local = Arc::new(Local { name: "localhost".into(), port: "80".into() });
-            let mut parsed = Request::new(0, local);
-            parsed.buf = request.replace('\n', "\r\n").into_bytes();
-            let limits = crate::config::Settings::default().limits;
-            wire::h1::parse(&parsed.buf, &limits, &mut parsed.head).unwrap().unwrap();
-            sender.reset(&parsed, parsed.head.keep_alive, &Arc::default());
-        }
-        answer(&mut sender);
-        let mut bytes = sender.out.clone();
-        for chunk in &sender.queue {
-            bytes.extend_from_slice(chunk.memory().unwrap_or(b"<file>"));
-        }
-        let text = String::from_utf8(bytes).unwrap();
-        let dated = text.find("Date: ").map(|at| text[..at].to_owned() + &text[at + 37..]).unwrap_or(text);
-        (dated.replace("\r\n", "\n"), sender.keep_alive, sender.fault)
-    }
-
-    fn head(length: Option<u64>) -> ResponseHead {
-        ResponseHead { length, ..ResponseHead::new(200) }
-    }
-
-    const GET: &str = "GET / HTTP/1.1\nHost: a\n\n";
-    const START: &str = "HTTP/1.1 200 OK\nServer: daemun\n";
-
-    #[test]
-    fn a_known_length_is_told() {
-        let (text, keep, fault) = sent(GET, |s| {
-            s.start(head(Some(5)));
-            s.copy(b"hello");
-            s.end();
-        });
-        assert_eq!(text, format!("{START}Content-Length: 5\n\nhello"));
-        assert!(keep && fault.is_none());
-    }
-
-    #[test]
-    fn an_unknown_length_is_chunked() {
-        let (text, keep, _) = sent(GET, |s| {
-            s.start(head(None));
-            s.copy(b"hello");
-            s.push(Chunk::Bytes(vec![b'x'; COPY + 1]));
-            s.end();
-        });
-        let large = "x".repeat(COPY + 1);
-        assert_eq!(text, format!("{START}Transfer-Encoding: chunked\n\n5\nhello\n1001\n{large}\n0\n\n"));
-        assert!(keep);
-    }
-
-    #[test]
-    fn an_http_1_0_client_gets_the_end_of_the_connection() {
-        let (text, keep, _) = sent("GET / HTTP/1.0\nConnection: keep-alive\n\n", |s| {
-            s.start(head(None));
-            s.copy(b"hello");
-            s.end();
-        });
-        assert_eq!(text, format!("{START}Connection: close\n\nhello"));
-        assert!(!keep);
-    }
-
-    #[test]
-    fn an_http_1_0_client_that_asks_keeps_its_connection() {
-        let (text, keep, _) = sent("GET / HTTP/1.0\nConnection: keep-alive\n\n", |s| {
-            s.start(head(Some(0)));
-            s.end();
-        });
-        assert_eq!(text, format!("{START}Content-Length: 0\nConnection: keep-alive\n\n"));
-        assert!(keep);
-    }
-
-    #[test]
-    fn too_much_is_cut_and_noted() {
-        let (text, keep, fault) = sent(GET, |s| {
-            s.start(head(Some(3)));
-            s.copy(b"hello");
-            s.push(Chunk::Bytes(vec![b'x'; 2 * COPY]));
-            s.end();
-        });
-        assert!(text.ends_with("\n\nhel"), "{text}");
-        assert_eq!((keep, fault), (true, Some(Fault::TooLong)));
-    }
-
-    #[test]
-    fn too_little_ends_the_connection() {
-        let (_, keep, fault) = sent(GET, |s| {
-            s.start(head(Some(6)));
-            s.copy(b"hello");
-            s.end();
-        });
-        assert_eq!((keep, fault), (false, Some(Fault::TooShort)));
-    }
-
-    #[test]
-    fn where_there_is_no_body_none_is_sent() {
-        for (request, status, length, tells) in [
-            ("HEAD / HTTP/1.1\nHost: a\n\n", 200, Some(5), true),
-            ("HEAD / HTTP/1.1\nHost: a\n\n", 200, None, false),
-            (GET, 204, Some(5), false),
-            (GET, 304, Some(5), true),
-        ] {
-            let (text, keep, fault) = sent(request, |s| {
-                s.start(ResponseHead { length, ..ResponseHead::new(status) });
-                s.copy(b"hello");
-                s.end();
-            });
-            assert!(text.ends_with("\n\n"), "{text}");
-            assert_eq!(text.contains("Content-Length"), tells, "{text}");
-            assert!(!text.contains("Transfer-Encoding") && keep && fault.is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn interim_answers_come_before_the_head_and_only_to_http_1_1() {
-        let (text, ..) = sent(GET, |s| {
-            s.informational(103, b"Link: <a>\r\n");
-            s.start(head(Some(0)));
-            s.informational(103, b"Link: <b>\r\n");
-            s.end();
-        });
-        assert_eq!(text, format!("HTTP/1.1 103 Early Hints\nLink: <a>\n\n{START}Content-Length: 0\n\n"));
-        let (text, ..) = sent("GET / HTTP/1.0\n\n", |s| s.informational(103, b""));
-        assert_eq!(text, "");
-    }
-
-    #[test]
-    fn an_aborted_answer_has_no_last_chunk() {
-        let (text, keep, _) = sent(GET, |s| {
-            s.start(head(None));
-            s.copy(b"hello");
-            s.abort();
-            s.end();
-        });
-        assert!(text.ends_with("5\nhello\n") && !keep, "{text}");
-    }
-
-    #[test]
-    fn a_partial_write_leaves_the_rest() {
-        let mut sender = Sender::new();
-        sender.reset_without_request(&Arc::default());
-        sender.append(b"0123456789");
-        sender.queue.push_back(Chunk::Static(b"abcdef"));
-        sender.queued = 6;
-        sender.advance(4);
-        assert_eq!((sender.pending(), sender.out_done), (12, 4));
-        sender.advance(8);
-        assert_eq!((sender.pending(), sender.front_done), (6, 2));
-        let mut slices = [IoSlice::new(&[]); 16];
-        assert_eq!(sender.slices(&mut slices), 1);
-        assert_eq!(&*slices[0], b"cdef");
-        sender.advance(4);
-        assert!(sender.is_flushed());
-    }
-}
+mod tests;

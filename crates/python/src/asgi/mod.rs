@@ -19,6 +19,7 @@ mod request;
 mod task;
 mod websocket;
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use http::app::{Duplex, Evented, Scope, Severity, Socket};
@@ -63,6 +64,11 @@ struct Running {
     /// Of the lifespan; copied for each request. `None`: the application has no lifespan.
     state: Option<Py<PyDict>>,
     bases: std::sync::Mutex<Vec<Base>>,
+}
+
+thread_local! {
+    /// The loop of this thread, and the `daemun._asgi.Server` that made it.
+    static FIRST: RefCell<Option<(Arc<EventLoop>, Py<PyAny>)>> = const { RefCell::new(None) };
 }
 
 struct Base {
@@ -117,9 +123,25 @@ impl Asgi {
         let event_loop = Arc::new(EventLoop::new(py, object, engine, eager)?);
         server.call_method0("start")?;
         let state = server.getattr("state")?;
+        let server = server.unbind();
+        FIRST.set(Some((event_loop.clone(), server.clone_ref(py))));
+        self.begin_running(event_loop, server, state)
+    }
+
+    /// Shares the loop of the thread's first application.
+    fn share(&self, py: Python<'_>) -> PyResult<()> {
+        let first = FIRST.with_borrow(|first| first.as_ref().map(|(lp, server)| (lp.clone(), server.clone_ref(py))));
+        let Some((event_loop, server)) = first else {
+            return Err(pyo3::exceptions::PyRuntimeError::new_err("there is no event loop to share"));
+        };
+        let arguments = (&self.application, self.options.lifespan, self.names.asgi(py)?);
+        let state = server.bind(py).call_method1("join", arguments)?;
+        self.begin_running(event_loop, server, state)
+    }
+
+    fn begin_running(&self, event_loop: Arc<EventLoop>, server: Py<PyAny>, state: Bound<'_, PyAny>) -> PyResult<()> {
         let state = if state.is_none() { None } else { Some(state.cast_into::<PyDict>()?.unbind()) };
-        let running = Running { event_loop, server: server.unbind(), state, bases: std::sync::Mutex::default() };
-        self.running.set(running).ok();
+        self.running.set(Running { event_loop, server, state, bases: std::sync::Mutex::default() }).ok();
         Ok(())
     }
 
@@ -179,6 +201,10 @@ impl Asgi {
 impl Evented for Asgi {
     fn start(&self, reactor: http::runtime::Reactor) -> Result<(), String> {
         Python::attach(|py| self.make(py, reactor).map_err(|error| crate::host::own_message(py, &error)))
+    }
+
+    fn join(&self) -> Result<(), String> {
+        Python::attach(|py| self.share(py).map_err(|error| crate::host::own_message(py, &error)))
     }
 
     fn run(&self) {

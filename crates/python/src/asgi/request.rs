@@ -127,12 +127,13 @@ pub fn build<'py>(
         }
     }
     scope.set_item(intern!(py, "extensions"), extensions)?;
-    let method = head.method_text.of(buf);
+    let method = request.method();
     if kind == Kind::Http && method != b"GET" {
         scope.set_item(intern!(py, "method"), latin1(py, &method.to_ascii_uppercase())?)?;
     }
     let path = head.path.of(buf);
     let (path, raw_path) = match head.form {
+        _ if request.route.seen.is_some() => seen_path(py, &scope, names, request)?,
         _ if !names.root_path.is_empty() => below_root(py, &names.root_path, path)?,
         Form::Asterisk => (PyString::new(py, "*"), PyBytes::new(py, b"*")),
         _ if path.is_empty() || path == b"/" => (names.slash.bind(py).clone(), names.slash_bytes.bind(py).clone()),
@@ -140,9 +141,9 @@ pub fn build<'py>(
     };
     scope.set_item(intern!(py, "path"), path)?;
     scope.set_item(intern!(py, "raw_path"), raw_path)?;
-    match head.query {
+    match request.query() {
         Some(query) if !query.is_empty() => {
-            scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.of(buf)))?;
+            scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query))?;
         }
         _ => scope.set_item(intern!(py, "query_string"), &names.empty_bytes)?,
     }
@@ -188,6 +189,48 @@ fn below_root<'py>(py: Python<'py>, root: &str, path: &[u8]) -> PyResult<(Bound<
     }
     let full = [root.as_bytes(), path].concat();
     Ok((decoded(py, &full)?, PyBytes::new(py, &full)))
+}
+
+/// The path as the configuration has it, decoded and spelled; tells of mount and server on the way.
+fn seen_path<'py>(
+    py: Python<'py>,
+    scope: &Bound<'py, PyDict>,
+    names: &Names,
+    request: &Request,
+) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyBytes>)> {
+    let Some(seen) = request.route.seen.as_deref() else {
+        return Ok((names.slash.bind(py).clone(), names.slash_bytes.bind(py).clone()));
+    };
+    if let Some((name, port)) = &seen.server {
+        match port.parse::<u16>() {
+            Ok(port) => scope.set_item(intern!(py, "server"), (name, port))?,
+            Err(_) => scope.set_item(intern!(py, "server"), (name, py.None()))?,
+        }
+    }
+    let root = seen.root();
+    if !root.is_empty() {
+        scope.set_item(intern!(py, "root_path"), &root)?;
+    }
+    if request.head.form == Form::Asterisk && !request.route.rewritten {
+        return Ok((PyString::new(py, "*"), PyBytes::new(py, b"*")));
+    }
+    let mut raw = request.head.path.of(&request.buf).to_vec();
+    if !seen.as_sent || raw.is_empty() {
+        raw.clear();
+        wire::uri::escape_path(&seen.path, &mut raw);
+    }
+    if root.is_empty() {
+        return match names.root_path.as_str() {
+            "" => Ok((text(py, &seen.path), PyBytes::new(py, &raw))),
+            root => below_root(py, root, &raw),
+        };
+    }
+    Ok((text(py, &seen.full(&seen.path)), PyBytes::new(py, &seen.full(&raw))))
+}
+
+/// Decoded bytes as text; what is not UTF-8 is replaced.
+fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    PyString::new(py, &String::from_utf8_lossy(bytes))
 }
 
 /// Pairs of bytes, names in lower case, in their order.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::exchange::{Local, Peer, Request, RequestBody};
+use http::exchange::{Local, Peer, Request, RequestBody, Seen};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -89,10 +89,12 @@ pub fn base(py: Python<'_>, local: &Arc<Local>, options: &Options) -> PyResult<P
 fn below<'py>(py: Python<'py>, path: &[u8], prefix: &str) -> PyResult<Bound<'py, PyString>> {
     let mut decoded = Vec::with_capacity(path.len());
     wire::uri::percent_decode(path, &mut decoded);
-    match decoded.strip_prefix(prefix.as_bytes()) {
-        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => latin1(py, rest),
-        _ => latin1(py, &decoded),
-    }
+    latin1(py, under(&decoded, prefix).unwrap_or(&decoded))
+}
+
+/// What of a path follows a prefix that ends where a segment does.
+fn under<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
+    path.strip_prefix(prefix.as_bytes()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// `wsgi.errors`: text, written line by line.
@@ -116,16 +118,18 @@ pub fn build<'py>(
     let environ = base.copy()?;
     let head = &request.head;
     let buf = &request.buf[..];
-    match head.method {
+    match request.current_method() {
         Method::Get => environ.set_item(intern!(py, "REQUEST_METHOD"), &names.get)?,
-        _ => environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, head.method_text.of(buf))?)?,
+        _ => environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, request.method())?)?,
     }
     let target = head.target.of(buf);
     let raw_uri = if target == b"/" { names.slash.bind(py).clone() } else { latin1(py, target)? };
     environ.set_item(intern!(py, "RAW_URI"), &raw_uri)?;
     environ.set_item(intern!(py, "REQUEST_URI"), raw_uri)?;
     let path = head.path.of(buf);
+    let seen = request.route.seen.as_deref();
     let path = match head.form {
+        _ if seen.is_some() => seen_path(py, &environ, names, seen)?,
         Form::Asterisk => names.empty.bind(py).clone(),
         _ if !names.script_name.is_empty() => below(py, path, &names.script_name)?,
         _ if path.is_empty() || path == b"/" => names.slash.bind(py).clone(),
@@ -137,8 +141,8 @@ pub fn build<'py>(
         _ => latin1(py, path)?,
     };
     environ.set_item(intern!(py, "PATH_INFO"), path)?;
-    let query = match head.query {
-        Some(query) if !query.is_empty() => latin1(py, query.of(buf))?,
+    let query = match request.query() {
+        Some(query) if !query.is_empty() => latin1(py, query)?,
         _ => names.empty.bind(py).clone(),
     };
     environ.set_item(intern!(py, "QUERY_STRING"), query)?;
@@ -157,6 +161,30 @@ pub fn build<'py>(
     fields(py, &environ, names, request)?;
     body(py, &environ, names, request)?;
     Ok(environ)
+}
+
+/// The path as the configuration has it; tells of mount and server on the way.
+fn seen_path<'py>(
+    py: Python<'py>,
+    environ: &Bound<'py, PyDict>,
+    names: &Names,
+    seen: Option<&Seen>,
+) -> PyResult<Bound<'py, PyString>> {
+    let Some(seen) = seen else { return Ok(names.empty.bind(py).clone()) };
+    if let Some((name, port)) = &seen.server {
+        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+        environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+    }
+    let root = seen.root();
+    if root.is_empty() {
+        return match under(&seen.path, &names.script_name) {
+            Some(rest) if !names.script_name.is_empty() => latin1(py, rest),
+            _ if seen.path == b"/" => Ok(names.slash.bind(py).clone()),
+            _ => latin1(py, &seen.path),
+        };
+    }
+    environ.set_item(intern!(py, "SCRIPT_NAME"), latin1(py, root.as_bytes())?)?;
+    latin1(py, seen.below())
 }
 
 fn client(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {

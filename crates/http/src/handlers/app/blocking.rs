@@ -26,25 +26,26 @@ pub async fn serve(
     settings: &Settings,
 ) -> Outcome {
     let mut pump = None;
-    if settings.request_buffering || receive::body_is_here(&request) {
+    if settings.app.request_buffering || receive::body_is_here(&request) {
         if let Err(failure) = receive::buffer(conn, &mut request, sender, settings).await {
-            refuse(conn, sender, failure);
-            return Outcome { request, unread: true };
+            let status = refuse(conn, &request, sender, failure);
+            return Outcome { request, unread: true, status };
         }
     } else {
         pump = match Pump::new(&mut request, settings) {
             Ok(pump) => pump,
             Err(failure) => {
-                refuse(conn, sender, failure);
-                return Outcome { request, unread: true };
+                let status = refuse(conn, &request, sender, failure);
+                return Outcome { request, unread: true, status };
             }
         };
     }
     let engine = conn.engine.clone();
+    let location = request.route.location;
     let mut unread = false;
     if !engine.is_fronted() && pump.is_none() {
         if let Some(channel) = call_inline(conn, &mut request, sender, app, settings) {
-            relay(conn, sender, &channel, &mut None, settings).await;
+            relay(conn, sender, (&channel, location), &mut None, settings).await;
         } else if engine.batches() && !sender.is_flushed() {
             batch::end(conn.stream.as_raw_fd(), sender).await;
         }
@@ -52,7 +53,7 @@ pub async fn serve(
         let channel = Channel::new(settings.temporary());
         let spare = std::mem::replace(&mut request, Box::new(Request::new(0, conn.local.clone())));
         engine.jobs.push(Job { app: app.clone(), request: spare, channel: channel.clone() });
-        if let Some(back) = relay(conn, sender, &channel, &mut pump, settings).await {
+        if let Some(back) = relay(conn, sender, (&channel, location), &mut pump, settings).await {
             request = back;
         }
         if let Some(pump) = &pump {
@@ -65,7 +66,7 @@ pub async fn serve(
         }
     }
     report_fault(&engine, &request, sender);
-    Outcome { request, unread }
+    Outcome { request, unread, status: None }
 }
 
 /// Calls the application on this thread. `Some`: its answer goes on through that channel.
@@ -100,7 +101,7 @@ fn call_inline(
         }
     };
     for (severity, line) in lines {
-        engine.log.log_lines(severity.into(), &line);
+        engine.log_of(request).log_lines(severity.into(), &line);
     }
     engine.observe(started.elapsed());
     let rest = rest?;
@@ -110,12 +111,13 @@ fn call_inline(
     Some(channel)
 }
 
-/// Sends an answer that arrives through a channel, and feeds the request's body the other way. Ends when the
+/// Sends an answer that arrives through a channel, for a request in that location, and feeds the request's body the
+/// other way. Ends when the
 /// application is done; the request comes back unless the thread that had it has lost it.
 async fn relay(
     conn: &mut Conn,
     sender: &mut Sender,
-    channel: &Channel,
+    (channel, location): (&Channel, u32),
     pump: &mut Option<Pump>,
     settings: &Settings,
 ) -> Option<Box<Request>> {
@@ -137,7 +139,7 @@ async fn relay(
                     sender.start(head);
                 }
                 Event::Body(chunk) => sender.push(chunk),
-                Event::Log(severity, line) => engine.log.log_lines(severity.into(), &line),
+                Event::Log(severity, line) => engine.log_at(location).log_lines(severity.into(), &line),
                 Event::End => sender.end(),
                 Event::Abort => sender.abort(),
             }

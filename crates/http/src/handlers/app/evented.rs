@@ -40,13 +40,13 @@ pub async fn serve(
     let pump = match body {
         Ok(pump) => pump,
         Err(failure) => {
-            refuse(conn, sender, failure);
-            return Outcome { request, unread: true };
+            let status = refuse(conn, &request, sender, failure);
+            return Outcome { request, unread: true, status };
         }
     };
     let engine = conn.engine.clone();
     let expecting = pump.is_some() && request.head.expect_continue;
-    let duplex = Duplex::new(engine.clone(), std::mem::take(sender), expecting);
+    let duplex = Duplex::new(engine.clone(), request.route.location, std::mem::take(sender), expecting);
     let mut lent = engine.is_fronted();
     if lent {
         let spare = std::mem::replace(&mut request, Box::new(Request::new(0, conn.local.clone())));
@@ -75,12 +75,13 @@ pub async fn serve(
         duplex.tell_application(&mut state, true);
     }
     let mut unread = lent;
+    let mut status = None;
     if let Some(pump) = &mut pump {
         pump.stream.abandon();
         if let Some(failure) = pump.failure.take()
             && !sender.started
         {
-            refuse(conn, sender, failure);
+            status = refuse(conn, &request, sender, failure);
         }
         if sender.keep_alive && !pump.is_complete() {
             // The answer first: a client may wait for it before it sends on.
@@ -98,7 +99,7 @@ pub async fn serve(
         batch::end(conn.stream.as_raw_fd(), sender).await;
     }
     report_fault(&engine, &request, sender);
-    Outcome { request, unread }
+    Outcome { request, unread, status }
 }
 
 /// Begins an application on this thread, which is its loop's.

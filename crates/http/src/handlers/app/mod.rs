@@ -1,17 +1,21 @@
 //! Requests for an application.
 //!
 //! `blocking` serves one that is called (WSGI), `evented` one that an event loop drives (ASGI), `websocket`
-//! the latter's WebSockets.
+//! the latter's WebSockets. `seen` is what any of them is told of the request.
 
 mod blocking;
+mod directives;
 pub mod evented;
+pub mod seen;
 mod websocket;
 
+pub use directives::{ROWS, Settings};
+
 use crate::app::App;
-use crate::config::Settings;
+use crate::config;
 use crate::engine::Engine;
 use crate::exchange::Request;
-use crate::handlers::errors;
+use crate::log::Level;
 use crate::transport::Conn;
 use crate::transport::receive::Failure;
 use crate::transport::sender::{Fault, Sender};
@@ -21,6 +25,8 @@ pub struct Outcome {
     pub request: Box<Request>,
     /// Some of the request's body may not be read.
     pub unread: bool,
+    /// The request was refused with this status, and not answered yet.
+    pub status: Option<u16>,
 }
 
 /// Has a request answered by an application.
@@ -29,11 +35,11 @@ pub async fn serve(
     request: Box<Request>,
     sender: &mut Sender,
     app: &App,
-    settings: &Settings,
+    settings: &config::Settings,
 ) -> Outcome {
     match app {
         App::Blocking(app) => blocking::serve(conn, request, sender, app, settings).await,
-        App::Evented(app) if settings.websocket.enabled && websocket::is_handshake(&request) => {
+        App::Evented(app) if settings.app.websocket.enabled && websocket::is_handshake(&request) => {
             // Boxed: a WebSocket's needs must not make every request's future larger.
             Box::pin(websocket::serve(conn, request, sender, app, settings)).await
         }
@@ -41,35 +47,64 @@ pub async fn serve(
     }
 }
 
-/// Answers for a body that could not be read.
-fn refuse(conn: &Conn, sender: &mut Sender, failure: Failure) {
+/// The status for a body that could not be read; `None`: there is nobody to be told.
+fn refuse(conn: &Conn, request: &Request, sender: &mut Sender, failure: Failure) -> Option<u16> {
     sender.keep_alive = false;
+    let settings = &conn.engine.config.location(request.route.location).settings;
     match failure {
-        Failure::Gone => sender.abort(),
-        Failure::Refused(status, why) => {
-            let line = format!("Invalid request from ip={}: {why}", conn.client());
-            if status >= 500 {
-                conn.engine.log.error(format_args!("{line}"))
+        // As nginx: there is no answer, only a line in each log.
+        Failure::Gone | Failure::Refused(408, _) if settings.nginx_pages => {
+            let late = matches!(failure, Failure::Refused(..));
+            let (status, what) = if late {
+                (408, "client timed out (110: Connection timed out)")
             } else {
-                conn.engine.log.warning(format_args!("{line}"))
+                (400, "client prematurely closed connection")
+            };
+            let log = conn.engine.log_of(request);
+            let message = format_args!("{what} while reading client request body");
+            request.log(Level::Info, &conn.engine.config, log, message);
+            sender.head.status = status;
+            sender.abort();
+            if late && settings.reset_timedout_connection {
+                conn.reset();
             }
-            errors::page(sender, status, &[]);
+            None
+        }
+        Failure::Gone => {
+            sender.head.status = 499;
+            sender.abort();
+            None
+        }
+        Failure::Refused(status, why) => {
+            let engine = &conn.engine;
+            let log = engine.log_of(request);
+            let level = if status >= 500 || engine.config.location(request.route.location).settings.nginx_pages {
+                Level::Error
+            } else {
+                Level::Warning
+            };
+            if log.is_nginx() {
+                request.log(level, &engine.config, log, format_args!("{why}"));
+            } else {
+                log.log(level, format_args!("Invalid request from ip={}: {why}", conn.client()));
+            }
+            Some(status)
         }
     }
 }
 
 /// Logs where an application did not keep to its Content-Length.
 fn report_fault(engine: &Engine, request: &Request, sender: &mut Sender) {
-    match sender.fault.take() {
-        Some(Fault::TooLong) => engine.log.error(format_args!(
-            "{}: the application sent more than its Content-Length; the rest was dropped",
-            about(request)
-        )),
-        Some(Fault::TooShort) => engine.log.error(format_args!(
-            "{}: the application sent less than its Content-Length; the connection is closed",
-            about(request)
-        )),
-        None => {}
+    let what = match sender.fault.take() {
+        Some(Fault::TooLong) => "the application sent more than its Content-Length; the rest was dropped",
+        Some(Fault::TooShort) => "the application sent less than its Content-Length; the connection is closed",
+        None => return,
+    };
+    let log = engine.log_of(request);
+    if log.is_nginx() {
+        request.error(&engine.config, log, format_args!("{what}"));
+    } else {
+        log.error(format_args!("{}: {what}", about(request)));
     }
 }
 

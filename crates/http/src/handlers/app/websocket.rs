@@ -72,14 +72,14 @@ pub async fn serve(
     sender.keep_alive = false;
     if !values(&request, Known::SecWebSocketVersion).eq([&b"13"[..]]) {
         errors::page(sender, 426, &[("Sec-WebSocket-Version", b"13"), ("Upgrade", b"websocket")]);
-        return Outcome { request, unread: false };
+        return Outcome { request, unread: false, status: None };
     }
     let Some(accept) = accept(&request) else {
         conn.engine.log.warning(format_args!("Invalid request from ip={}: not a WebSocket key", conn.client()));
         errors::page(sender, 400, &[]);
-        return Outcome { request, unread: false };
+        return Outcome { request, unread: false, status: None };
     };
-    let deflate = if settings.websocket.deflate {
+    let deflate = if settings.app.websocket.deflate {
         extension::negotiate(values(&request, Known::SecWebSocketExtensions))
     } else {
         None
@@ -87,7 +87,7 @@ pub async fn serve(
     request.consumed = request.head.len;
     let early = request.buf.split_off(request.consumed);
     let engine = conn.engine.clone();
-    let socket = Socket::new(engine.clone(), std::mem::take(sender), accept, deflate);
+    let socket = Socket::new(engine.clone(), request.route.location, std::mem::take(sender), accept, deflate);
     let lent = engine.is_fronted();
     if lent {
         let spare = std::mem::replace(&mut request, Box::new(Request::new(0, conn.local.clone())));
@@ -99,7 +99,7 @@ pub async fn serve(
     conn.watch.set_idle(false);
     let mut relay = Relay {
         settings,
-        decoder: Decoder::new(settings.websocket.max_size, deflate.as_ref()),
+        decoder: Decoder::new(settings.app.websocket.max_size, deflate.as_ref()),
         rest: early,
         asked: false,
         armed: None,
@@ -125,7 +125,7 @@ pub async fn serve(
     }
     drop(state);
     // Where both have closed nothing more comes.
-    Outcome { request, unread: !relay.eof && !relay.done }
+    Outcome { request, unread: !relay.eof && !relay.done, status: None }
 }
 
 /// What a limit of time is for.
@@ -250,7 +250,7 @@ impl Relay<'_> {
     }
 
     fn must_wait(&self, state: &State, undecoded: usize) -> bool {
-        let full = state.queued() >= self.settings.websocket.max_queue || state.is_full();
+        let full = state.queued() >= self.settings.app.websocket.max_queue || state.is_full();
         match state.phase {
             // Before the handshake is answered a client has nothing to say; its end is noticed.
             Phase::Connecting | Phase::Denied => undecoded > 0,
@@ -311,7 +311,7 @@ impl Relay<'_> {
 
     /// Pings, and gives up on clients that are gone or take nothing.
     fn keep_time(&mut self, conn: &Conn, state: &mut State) {
-        let websocket = &self.settings.websocket;
+        let websocket = &self.settings.app.websocket;
         let pings = state.phase == Phase::Open && websocket.ping_interval > 0;
         if self.armed.is_some() && conn.expired() {
             self.armed = None;

@@ -1,22 +1,19 @@
-//! What was looked up lately. An entry is trusted for the second in which it was checked, and then looked up again:
-//! if the files are the same, it stays. A hit allocates nothing.
+//! What was looked up lately, for the whole worker. An entry is believed as long as `open_file_cache_valid` says, and
+//! then looked up again: if the file is the same, it stays. A hit allocates nothing.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use super::open::{Body, Entry, Root};
+use super::open::{self, Entry};
+use super::rules::{Settings, Symlinks};
+use crate::sys;
 
-/// Bounds of one directory's cache in one worker.
+/// Bounds of a worker's cache.
 const ENTRIES: usize = 8192;
 const BYTES: usize = 16 << 20;
 const DESCRIPTORS: usize = 256;
 
-pub struct Cache {
-    root: Root,
-    /// The second in which `root` was checked.
-    checked: i64,
+struct Cache {
     slots: HashMap<Box<[u8]>, Slot>,
     held: Held,
     /// Counts lookups, to tell what was used last.
@@ -25,8 +22,11 @@ pub struct Cache {
 
 struct Slot {
     entry: Arc<Entry>,
+    /// The rules it was opened by.
+    rules: (Symlinks, bool, usize, usize),
     held: Held,
-    checked: i64,
+    /// When it was looked at, in ms.
+    checked: u64,
     used: u64,
 }
 
@@ -37,78 +37,80 @@ struct Held {
     descriptors: usize,
 }
 
-impl Held {
-    fn by(name: &[u8], entry: &Entry) -> Held {
-        let Entry::File(variants) = entry else { return Held { bytes: name.len() + 128, descriptors: 0 } };
-        let files = variants.all.iter().filter(|it| matches!(it.body, Body::File(_)));
-        let bytes: usize = variants.all.iter().map(|it| it.weight()).sum();
-        Held { bytes: name.len() + 128 + bytes, descriptors: files.count() }
-    }
+static CACHE: LazyLock<Mutex<Cache>> =
+    LazyLock::new(|| Mutex::new(Cache { slots: HashMap::new(), held: Held::default(), clock: 0 }));
 
-    fn add(&mut self, other: Held) {
-        self.bytes += other.bytes;
-        self.descriptors += other.descriptors;
-    }
+/// What a path leads to; so many bytes of it are the root.
+pub fn find(path: &[u8], root: usize, from: usize, settings: &Settings) -> Arc<Entry> {
+    find_or_miss(path, root, from, settings, settings.errors)
+}
 
-    fn remove(&mut self, other: Held) {
-        self.bytes -= other.bytes;
-        self.descriptors -= other.descriptors;
-    }
+/// The same for a file that is often not there: for as long as files are believed, that is believed, too.
+pub fn find_beside(path: &[u8], root: usize, from: usize, settings: &Settings) -> Arc<Entry> {
+    find_or_miss(path, root, from, settings, true)
+}
+
+fn find_or_miss(path: &[u8], root: usize, from: usize, settings: &Settings, misses: bool) -> Arc<Entry> {
+    let now = if settings.valid == 0 { 0 } else { sys::time::coarse_monotonic_ms() };
+    CACHE.lock().unwrap_or_else(PoisonError::into_inner).find(path, (root, from), settings, misses, now)
 }
 
 impl Cache {
-    pub fn open(root: &Path) -> io::Result<Cache> {
-        let root = Root::open(root)?;
-        Ok(Cache { root, checked: 0, slots: HashMap::new(), held: Held::default(), clock: 0 })
-    }
-
-    /// What a name stands for, in the second `now`.
-    pub fn find(&mut self, name: &[u8], now: i64) -> io::Result<Arc<Entry>> {
+    fn find(
+        &mut self,
+        path: &[u8],
+        (root, from): (usize, usize),
+        settings: &Settings,
+        misses: bool,
+        now: u64,
+    ) -> Arc<Entry> {
         self.clock += 1;
-        if let Some(slot) = self.slots.get_mut(name)
-            && slot.checked == now
+        let rules = (settings.symlinks, settings.hidden, root, from);
+        if let Some(slot) = self.slots.get_mut(path)
+            && slot.rules == rules
         {
             slot.used = self.clock;
-            return Ok(slot.entry.clone());
+            if settings.valid != 0 && now.saturating_sub(slot.checked) < settings.valid {
+                return slot.entry.clone();
+            }
+            let entry = open::load(path, root, from, settings, Some(&slot.entry));
+            if Arc::ptr_eq(&entry, &slot.entry) {
+                slot.checked = now;
+                return entry;
+            }
+            return self.keep(path, entry, rules, (settings.valid != 0, misses), now);
         }
-        self.look_up(name, now)
+        let entry = open::load(path, root, from, settings, None);
+        self.keep(path, entry, rules, (settings.valid != 0, misses), now)
     }
 
-    #[cold]
-    fn look_up(&mut self, name: &[u8], now: i64) -> io::Result<Arc<Entry>> {
-        if self.checked != now {
-            self.checked = now;
-            if let Some(root) = self.root.successor() {
-                self.root = root;
-                self.slots.clear();
-                self.held = Held::default();
-            }
+    fn keep(
+        &mut self,
+        path: &[u8],
+        entry: Arc<Entry>,
+        rules: (Symlinks, bool, usize, usize),
+        (believed, misses): (bool, bool),
+        now: u64,
+    ) -> Arc<Entry> {
+        if let Some(slot) = self.slots.remove(path) {
+            self.held.bytes -= slot.held.bytes;
+            self.held.descriptors -= slot.held.descriptors;
         }
-        let before = self.slots.get(name).map(|slot| &slot.entry);
-        let loaded = self.root.load(name, before);
-        if let (Ok(entry), Some(slot)) = (&loaded, self.slots.get_mut(name))
-            && Arc::ptr_eq(entry, &slot.entry)
-        {
-            slot.checked = now;
-            slot.used = self.clock;
-            return loaded;
-        }
-        self.remove(name);
-        let entry = loaded?;
-        let held = Held::by(name, &entry);
-        if held.bytes <= BYTES / 4 {
-            self.held.add(held);
-            let slot = Slot { entry: entry.clone(), held, checked: now, used: self.clock };
-            self.slots.insert(name.into(), slot);
+        let worth = match &*entry {
+            Entry::File(_) => true,
+            Entry::Directory | Entry::Other => believed,
+            Entry::Failed(_) => believed && misses,
+        };
+        let (bytes, descriptors) = entry.weight();
+        let held = Held { bytes: bytes + path.len() + 64, descriptors };
+        if worth && held.bytes <= BYTES / 4 {
+            self.held.bytes += held.bytes;
+            self.held.descriptors += held.descriptors;
+            let slot = Slot { entry: entry.clone(), rules, held, checked: now, used: self.clock };
+            self.slots.insert(path.into(), slot);
             self.make_room();
         }
-        Ok(entry)
-    }
-
-    fn remove(&mut self, name: &[u8]) {
-        if let Some(slot) = self.slots.remove(name) {
-            self.held.remove(slot.held);
-        }
+        entry
     }
 
     /// Drops the quarter that was not used for the longest time, while there is too much.
@@ -121,7 +123,8 @@ impl Cache {
             self.slots.retain(|_, slot| {
                 let stays = slot.used > limit;
                 if !stays {
-                    held.remove(slot.held);
+                    held.bytes -= slot.held.bytes;
+                    held.descriptors -= slot.held.descriptors;
                 }
                 stays
             });
@@ -132,7 +135,13 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::files::open::Body;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn cache() -> Cache {
+        Cache { slots: HashMap::new(), held: Held::default(), clock: 0 }
+    }
 
     fn directory(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("daemun-cache-{name}-{}", std::process::id()));
@@ -142,67 +151,60 @@ mod tests {
 
     fn content(entry: &Entry) -> Vec<u8> {
         match entry {
-            Entry::File(variants) => match &variants.all[0].body {
+            Entry::File(opened) => match &opened.body {
                 Body::Memory(bytes) => bytes.to_vec(),
                 Body::File(_) => b"(file)".to_vec(),
             },
             Entry::Directory => b"(directory)".to_vec(),
+            Entry::Other => b"(other)".to_vec(),
+            Entry::Failed(number) => number.to_string().into_bytes(),
         }
     }
 
     #[test]
-    fn an_entry_is_trusted_for_its_second() {
-        let path = directory("second");
-        fs::write(path.join("a"), "one").unwrap();
-        let mut cache = Cache::open(&path).unwrap();
-        let first = cache.find(b"a", 1).unwrap();
-        fs::write(path.join("a"), "three").unwrap();
-        assert!(Arc::ptr_eq(&first, &cache.find(b"a", 1).unwrap()));
-        let second = cache.find(b"a", 2).unwrap();
+    fn an_entry_is_believed_for_its_time() {
+        let directory = directory("time");
+        let file = directory.join("a");
+        let path = file.as_os_str().as_bytes();
+        fs::write(&file, "one").unwrap();
+        let mut cache = cache();
+        let believing = Settings { valid: 1000, ..Settings::default() };
+        let first = cache.find(path, (0, 0), &believing, false, 5000);
+        fs::write(&file, "three").unwrap();
+        assert!(Arc::ptr_eq(&first, &cache.find(path, (0, 0), &believing, false, 5999)));
+        let second = cache.find(path, (0, 0), &believing, false, 6000);
         assert_eq!(content(&second), b"three");
-        assert!(Arc::ptr_eq(&second, &cache.find(b"a", 3).unwrap()));
-        fs::remove_file(path.join("a")).unwrap();
-        assert!(cache.find(b"a", 4).is_err());
+        assert!(Arc::ptr_eq(&second, &cache.find(path, (0, 0), &believing, false, 7000)));
+        // Without a time it is looked at each time, and the same file is the same entry.
+        let strict = Settings::default();
+        assert!(Arc::ptr_eq(&second, &cache.find(path, (0, 0), &strict, false, 0)));
+        fs::write(&file, "two").unwrap();
+        assert_eq!(content(&cache.find(path, (0, 0), &strict, false, 0)), b"two");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(content(&cache.find(path, (0, 0), &strict, false, 0)), b"2");
         assert_eq!((cache.held, cache.slots.len()), (Held::default(), 0));
-        fs::remove_dir_all(path).unwrap();
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn what_is_held_is_bounded() {
-        let path = directory("bounds");
+        let directory = directory("bounds");
+        let path = |name: String| directory.join(name);
         for i in 0..300 {
-            fs::write(path.join(i.to_string()), vec![b'x'; 64 * 1024]).unwrap();
-            let big = fs::File::create(path.join(format!("big{i}"))).unwrap();
-            big.set_len(1 << 20).unwrap();
+            fs::write(path(i.to_string()), vec![b'x'; 64 * 1024]).unwrap();
+            fs::File::create(path(format!("big{i}"))).unwrap().set_len(1 << 20).unwrap();
         }
-        let mut cache = Cache::open(&path).unwrap();
+        let mut cache = cache();
+        let settings = Settings::default();
         for i in 0..300 {
-            cache.find(i.to_string().as_bytes(), 1).unwrap();
-            cache.find(format!("big{i}").as_bytes(), 1).unwrap();
-            cache.find(b"0", 1).unwrap();
+            for name in [i.to_string(), format!("big{i}"), "0".to_owned()] {
+                cache.find(path(name).as_os_str().as_bytes(), (0, 0), &settings, false, 0);
+            }
             assert!(cache.held.bytes <= BYTES && cache.held.descriptors <= DESCRIPTORS);
         }
-        assert!(cache.slots.contains_key(&b"0"[..]), "what is used often stays");
-        let mut sum = Held::default();
-        cache.slots.values().for_each(|slot| sum.add(slot.held));
-        assert_eq!(sum, cache.held);
-        fs::remove_dir_all(path).unwrap();
-    }
-
-    #[test]
-    fn a_new_directory_in_the_same_place_is_taken() {
-        let path = directory("deploy");
-        for release in ["1", "2"] {
-            fs::create_dir_all(path.join(release)).unwrap();
-            fs::write(path.join(release).join("a"), release).unwrap();
-        }
-        let current = path.join("current");
-        std::os::unix::fs::symlink("1", &current).unwrap();
-        let mut cache = Cache::open(&current).unwrap();
-        assert_eq!(content(&cache.find(b"a", 1).unwrap()), b"1");
-        fs::remove_file(&current).unwrap();
-        std::os::unix::fs::symlink("2", &current).unwrap();
-        assert_eq!(content(&cache.find(b"a", 2).unwrap()), b"2");
-        fs::remove_dir_all(path).unwrap();
+        assert!(cache.slots.contains_key(path("0".into()).as_os_str().as_bytes()), "what is used often stays");
+        let sum: usize = cache.slots.values().map(|slot| slot.held.bytes).sum();
+        assert_eq!(sum, cache.held.bytes);
+        fs::remove_dir_all(directory).unwrap();
     }
 }

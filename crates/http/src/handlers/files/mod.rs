@@ -1,174 +1,310 @@
-//! Static files: a directory, the rules of RFC 9110 for its representations, and a cache of what is asked for often.
+//! Static files: the file that a URI names, and what is answered about it (RFC 9110 sections 13 and 14).
 //!
-//! `open` finds and describes files, `cache` keeps the descriptions, `conditional` decides what is answered, `ranges`
-//! encodes parts. Never served: what lies or leads outside of the directory, names that begin with a dot (but
-//! `.well-known`, RFC 8615), and what is not a regular file.
+//! `path` is `root` and `alias`, `rules` what may be opened, `open` finds and describes files, `cache` keeps the
+//! descriptions, `types` their media types, `gzip` says who gets compressed ones, `conditional` decides what is answered, `ranges` encodes parts;
+//! `try_files` looks for files before anything answers.
 
 mod cache;
-mod conditional;
+pub mod conditional;
+pub mod gzip;
 mod open;
+pub mod path;
 mod ranges;
+pub mod rules;
+pub mod try_files;
+mod types;
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use wire::accept::AcceptEncoding;
-use wire::h1::{Known, Method};
+use wire::h1::{Method, encode};
 use wire::uri;
 
-use self::cache::Cache;
 use self::conditional::{Asked, Plan};
-use self::open::{Body, Entry, Representation, Variants};
-use crate::exchange::{Chunk, FileSlice, Request, ResponseHead};
-use crate::handlers::errors;
-use crate::sys;
+use self::open::{Body, Entry, Opened};
+use self::rules::{Static, Symlinks};
+use super::{Content, answer};
+use crate::exchange::{Chunk, FileSlice, ResponseHead};
+use crate::features::{bodies, charset};
+use crate::log::errno_text;
 use crate::transport::sender::Sender;
+use crate::variables::Scope;
 
-/// A directory that is served.
-pub struct Files {
-    /// The decoded path of the directory itself.
-    prefix: Vec<u8>,
-    cache: Mutex<Cache>,
+pub use path::Root;
+pub use rules::{ROWS, Settings};
+pub use types::{Types, extension};
+
+/// Answers with the file of the request's path.
+pub fn serve(scope: &mut Scope<'_>, sender: &mut Sender) -> Content {
+    let method = scope.request.current_method();
+    if !matches!(method, Method::Get | Method::Head | Method::Post) {
+        return Content::Status(405);
+    }
+    if scope.request.path.ends_with(b"/") {
+        return Content::Declined;
+    }
+    // The name's memory is the request's, which is used again.
+    let mut path = std::mem::take(&mut scope.request.file_name);
+    path.clear();
+    let content = at(scope, sender, &mut path);
+    scope.request.file_name = path;
+    content
 }
 
-impl Files {
-    /// Opens `root`; requests below `prefix` (decoded path) are looked up in it.
-    pub fn open(root: &Path, prefix: &[u8]) -> io::Result<Files> {
-        Ok(Files { prefix: prefix.to_vec(), cache: Mutex::new(Cache::open(root)?) })
+/// The same; `path` is empty, and is that of the file then.
+fn at(scope: &mut Scope<'_>, sender: &mut Sender, path: &mut Vec<u8>) -> Content {
+    let Some(root) = path::of(scope, path) else { return alias_is_lost(scope) };
+    let method = scope.request.current_method();
+    let settings = scope.settings();
+    let from = rules::links_from(scope, path);
+    scope.request.route.varies = false;
+    if settings.files.has_packed()
+        && method != Method::Post
+        && let Some((entry, coding)) = compressed(scope, path, root, from)
+    {
+        return file(scope, sender, &entry, Some(coding));
     }
-
-    /// What is served for a decoded path that begins with the prefix.
-    fn find(&self, path: &[u8]) -> io::Result<std::sync::Arc<Entry>> {
-        let name = name_below(&self.prefix, path).ok_or(ErrorKind::NotFound)?;
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.find(name, sys::time::coarse_seconds())
-    }
-}
-
-/// What follows the prefix in a path, without a slash before it. `None`: it is not below, or not to be shown.
-fn name_below<'p>(prefix: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
-    let rest = path.strip_prefix(prefix)?;
-    let name = match rest {
-        _ if prefix.ends_with(b"/") => rest,
-        // The directory itself, without its slash: it is found as `.`, which no path has.
-        [] => return Some(b"."),
-        [b'/', name @ ..] => name,
-        _ => return None,
-    };
-    let hidden = name.split(|&b| b == b'/').any(|part| part.starts_with(b".") && part != b".well-known");
-    if hidden { None } else { Some(name) }
-}
-
-/// Answers a request: `request.path` is decoded and begins with the prefix. What it gives is a problem of ours, to be
-/// logged; the client has been answered.
-pub fn serve(files: &Files, request: &Request, sender: &mut Sender) -> Option<io::Error> {
-    if !matches!(request.head.method, Method::Get | Method::Head) {
-        errors::page(sender, 405, &[("Allow", b"GET, HEAD")]);
-        return None;
-    }
-    match files.find(&request.path) {
-        Ok(entry) => match &*entry {
-            Entry::File(variants) => answer(variants, request, sender),
-            Entry::Directory => redirect(request, sender),
-        },
-        Err(error) => {
-            let status = match error.kind() {
-                ErrorKind::NotFound => 404,
-                ErrorKind::PermissionDenied => 403,
-                _ => 500,
-            };
-            errors::page(sender, status, &[]);
-            return (status != 404).then_some(error);
+    let entry = cache::find(path, root, from, &settings.files);
+    scope.request.note("file", None, || {
+        let what = match &*entry {
+            Entry::File(_) => "exists",
+            Entry::Directory => "is a directory",
+            Entry::Other => "is neither a file nor a directory",
+            Entry::Failed(_) => "cannot be opened",
+        };
+        format!("{} {what}", String::from_utf8_lossy(path))
+    });
+    match &*entry {
+        Entry::File(_) if method == Method::Post => Content::Status(405),
+        Entry::File(_) => file(scope, sender, &entry, None),
+        Entry::Directory => redirect(scope, path, root),
+        Entry::Other => {
+            let (config, log) = (scope.config, scope.log);
+            let path = String::from_utf8_lossy(path);
+            scope.request.crit(config, log, format_args!("\"{path}\" is not a regular file"));
+            Content::Status(404)
         }
+        Entry::Failed(number) => failed(scope, path, *number),
     }
-    None
+}
+
+/// `alias` in a location whose URI was rewritten, or a path that leads out of its directory.
+pub fn alias_is_lost(scope: &mut Scope<'_>) -> Content {
+    let (config, log) = (scope.config, scope.log);
+    if !scope.request.route.stayed || !scope.settings().root.is_alias() {
+        let path = String::from_utf8_lossy(&scope.request.path);
+        scope.request.error(config, log, format_args!("\"{path}\" leads out of its directory"));
+        return Content::Status(404);
+    }
+    let location = scope.location().name.clone();
+    scope.request.alert(
+        config,
+        log,
+        format_args!("\"alias\" cannot be used in location \"{location}\" where URI was rewritten"),
+    );
+    Content::Status(500)
+}
+
+/// The status of a file that cannot be opened.
+fn failed(scope: &mut Scope<'_>, path: &[u8], number: i32) -> Content {
+    let error = std::io::Error::from_raw_os_error(number);
+    let settings = scope.settings();
+    let (config, log) = (scope.config, scope.log);
+    let call = if matches!(settings.files.symlinks, Symlinks::Off | Symlinks::IfOwner) { "openat" } else { "open" };
+    let text = format!("{call}() \"{}\" failed ({})", String::from_utf8_lossy(path), errno_text(&error));
+    let status = match number {
+        libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => {
+            if settings.log_not_found {
+                scope.request.error(config, log, format_args!("{text}"));
+            }
+            404
+        }
+        libc::EACCES | libc::EPERM | libc::ELOOP | libc::EMLINK => {
+            scope.request.error(config, log, format_args!("{text}"));
+            403
+        }
+        _ => {
+            scope.request.crit(config, log, format_args!("{text}"));
+            500
+        }
+    };
+    Content::Status(status)
 }
 
 /// A directory asked for without the slash that relative links in its index need.
-fn redirect(request: &Request, sender: &mut Sender) {
-    let mut location = Vec::with_capacity(request.path.len() + 16);
-    uri::escape_path(&request.path, &mut location);
+fn redirect(scope: &mut Scope<'_>, path: &[u8], root: usize) -> Content {
+    let settings = scope.settings();
+    let query = scope.request.query().unwrap_or_default();
+    let source = if settings.root.is_alias() || !query.is_empty() { &scope.request.path[..] } else { &path[root..] };
+    let mut location = Vec::with_capacity(source.len() + query.len() + 2);
+    uri::escape_path(source, &mut location);
     location.push(b'/');
-    if let Some(query) = request.head.query {
+    if !query.is_empty() {
         location.push(b'?');
-        location.extend_from_slice(query.of(&request.buf));
+        location.extend_from_slice(query);
     }
-    errors::page(sender, 301, &[("Location", &location)]);
+    Content::Redirect(301, location)
 }
 
-/// The fields of a request that matter here.
-fn asked<'r>(request: &'r Request) -> Asked<'r> {
-    let mut asked = Asked { is_get: request.head.method == Method::Get, ..Asked::default() };
-    for field in &request.head.fields {
-        let place = match field.known {
-            Known::AcceptEncoding => &mut asked.accept_encoding,
-            Known::IfMatch => &mut asked.conditions.if_match,
-            Known::IfNoneMatch => &mut asked.conditions.if_none_match,
-            Known::IfModifiedSince => &mut asked.conditions.if_modified_since,
-            Known::IfUnmodifiedSince => &mut asked.conditions.if_unmodified_since,
-            Known::IfRange => &mut asked.if_range,
-            Known::Range => &mut asked.range,
-            _ => continue,
+/// A compressed file beside the one that is asked for, if the client takes it; `path` is as before afterwards.
+fn compressed(
+    scope: &mut Scope<'_>,
+    path: &mut Vec<u8>,
+    root: usize,
+    from: usize,
+) -> Option<(Arc<Entry>, &'static str)> {
+    let settings = &scope.settings().files;
+    let kinds = [
+        (settings.brotli_static, "br", ".br"),
+        (settings.zstd_static, "zstd", ".zst"),
+        (settings.gzip_static, "gzip", ".gz"),
+    ];
+    let request = &*scope.request;
+    let fits = !request.route.subrequest && settings.gzip.fit(request, &ResponseHead::default());
+    let accept = AcceptEncoding::new(request.field("accept-encoding"));
+    let mut best: Option<(u16, Arc<Entry>, &'static str)> = None;
+    let mut varies = false;
+    let len = path.len();
+    for (on, coding, suffix) in kinds {
+        let weight = match on {
+            Static::Off => continue,
+            Static::Always => 1000,
+            Static::On if !fits => 0,
+            Static::On if settings.distinct => accept.weight(coding.as_bytes()),
+            Static::On => accept.named(coding.as_bytes()),
         };
-        if place.is_none() {
-            *place = Some(field.value.of(&request.buf));
+        // Where answers say that they vary, it must be known whether there are others.
+        if weight == 0 && !settings.gzip.vary || best.as_ref().is_some_and(|(better, ..)| *better >= weight) {
+            continue;
+        }
+        path.extend_from_slice(suffix.as_bytes());
+        let entry = cache::find_beside(path, root, from, settings);
+        path.truncate(len);
+        if matches!(&*entry, Entry::File(_)) {
+            varies |= on == Static::On;
+            if weight > 0 {
+                best = Some((weight, entry, coding));
+            }
         }
     }
-    asked
+    let identity = if settings.distinct { accept.weight(b"identity") } else { 0 };
+    scope.request.route.varies = varies && settings.gzip.vary;
+    let (weight, entry, coding) = best?;
+    (weight >= identity).then_some((entry, coding))
 }
 
-fn answer(variants: &Variants, request: &Request, sender: &mut Sender) {
-    let asked = asked(request);
-    let representation = variants.choose(AcceptEncoding::new(asked.accept_encoding));
-    match conditional::plan(&asked, representation) {
+/// Answers with a file; `coding`: it is compressed.
+fn file(scope: &mut Scope<'_>, sender: &mut Sender, entry: &Arc<Entry>, coding: Option<&'static str>) -> Content {
+    let Entry::File(opened) = &**entry else { return Content::Status(500) };
+    let settings = scope.settings();
+    let mut tagged;
+    let etag: &[u8] = match coding {
+        _ if !settings.etag => b"",
+        // Another representation, so another tag (RFC 9110 section 8.8.3.3).
+        Some(coding) if settings.files.distinct => {
+            tagged = opened.etag.clone();
+            tagged.pop();
+            tagged.extend_from_slice(format!("-{coding}\"").as_bytes());
+            &tagged
+        }
+        _ => &opened.etag,
+    };
+    // An error page is what it is, whatever was asked about the page that failed.
+    let route = &scope.request.route;
+    let plain = route.status != 0 && route.status != 200 || route.subrequest;
+    let varies = route.varies;
+    let mut head = sender.recycled_head(200);
+    let mut changed = false;
+    if settings.changes_bodies() {
+        answer::content_type(scope, &mut head);
+        head.length = Some(opened.len);
+        changed = bodies::change(scope, &head);
+        head.clear();
+        head.status = 200;
+    }
+    let plan = if plain {
+        Plan::Whole
+    } else {
+        let mut asked = Asked::of(scope.request, settings);
+        if changed {
+            asked.range = None;
+        }
+        conditional::plan(&asked, etag, opened.modified, opened.len, settings)
+    };
+    head.last_modified.extend_from_slice(&opened.last_modified);
+    head.vary = varies;
+    if !etag.is_empty() {
+        encode::field(&mut head.fields, b"ETag", etag);
+    }
+    if let Some(coding) = coding.filter(|_| plan != Plan::NotModified) {
+        encode::field(&mut head.fields, b"Content-Encoding", coding.as_bytes());
+    }
+    match plan {
         Plan::Whole => {
-            start(sender, 200, representation, representation.len, |_| {});
-            send(sender, representation, 0, representation.len);
+            answer::content_type(scope, &mut head);
+            head.length = Some(opened.len);
+            if settings.max_ranges != Some(0) && !plain && !changed {
+                head.last_fields.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+            }
+            answer::start(scope, sender, head);
+            send(sender, opened, 0, opened.len);
         }
         Plan::NotModified => {
-            let mut head = ResponseHead::new(304);
-            head.fields.extend_from_slice(&representation.validators);
-            sender.start(head);
+            head.status = 304;
+            answer::start(scope, sender, head);
         }
-        Plan::Failed => return errors::page(sender, 412, &[]),
+        Plan::Failed => return Content::Status(412),
         Plan::Unsatisfiable => {
-            let range = format!("bytes */{}", representation.len);
-            return errors::page(sender, 416, &[("Content-Range", range.as_bytes())]);
+            unsatisfiable(scope, head, opened.len);
+            return Content::Status(416);
         }
         Plan::Part(first, end) => {
-            start(sender, 206, representation, end - first, |head| {
-                head.put("Content-Range", ranges::content_range(first, end, representation.len).as_bytes());
-            });
-            send(sender, representation, first, end);
+            answer::content_type(scope, &mut head);
+            head.status = 206;
+            head.length = Some(end - first);
+            ranges::content_range(first, end, opened.len, &mut head.last_fields);
+            answer::start(scope, sender, head);
+            send(sender, opened, first, end);
         }
         Plan::Parts(list) => {
-            let parts = ranges::Parts::new(&list, representation.media_type, representation.len);
-            let mut head = sender.recycled_head(206);
-            head.fields.extend_from_slice(&representation.fields_without_type);
-            head.put("Content-Type", parts.media_type().as_bytes());
+            answer::content_type(scope, &mut head);
+            let own = if settings.charset.is_on() {
+                charset::content_type(scope, &head)
+            } else {
+                std::mem::take(&mut head.content_type)
+            };
+            let parts = ranges::Parts::new(&list, &own, opened.len);
+            head.status = 206;
+            head.content_type = parts.media_type().into_bytes();
             head.length = Some(parts.total);
-            sender.start(head);
+            answer::start(scope, sender, head);
             for (before, &(first, end)) in parts.before.iter().zip(&list) {
                 sender.copy(before);
-                send(sender, representation, first, end);
+                send(sender, opened, first, end);
             }
             sender.copy(&parts.after);
         }
     }
     sender.end();
+    Content::Done
 }
 
-fn start(sender: &mut Sender, status: u16, it: &Representation, length: u64, add: impl FnOnce(&mut ResponseHead)) {
-    let mut head = sender.recycled_head(status);
-    head.fields.extend_from_slice(&it.fields);
-    head.length = Some(length);
-    add(&mut head);
-    sender.start(head);
+/// Notes what a 416 is to say: how long the file is, and, with nginx, what the configuration adds to answers with it.
+fn unsatisfiable(scope: &mut Scope<'_>, mut head: ResponseHead, len: u64) {
+    if scope.settings().nginx_pages && !scope.request.route.subrequest {
+        head.fields.clear();
+        answer::complete(scope, &mut head, None);
+        head.remove("last-modified");
+        head.remove("etag");
+        let added = head.each().map(|(name, value)| (String::from_utf8_lossy(name).into(), value.to_vec()));
+        scope.request.route.kept.extend(added);
+    }
+    let value = format!("bytes */{len}").into_bytes();
+    scope.request.route.kept.push(("Content-Range".into(), value));
 }
 
-/// The bytes `first..end` of a representation.
-fn send(sender: &mut Sender, it: &Representation, first: u64, end: u64) {
+/// The bytes `first..end` of a file.
+fn send(sender: &mut Sender, it: &Opened, first: u64, end: u64) {
     match &it.body {
         Body::Memory(bytes) if first == 0 && end == it.len => sender.push(Chunk::Shared(bytes.clone())),
         Body::Memory(bytes) => sender.copy(bytes.get(first as usize..end as usize).unwrap_or_default()),
@@ -176,6 +312,11 @@ fn send(sender: &mut Sender, it: &Representation, first: u64, end: u64) {
             sender.push(Chunk::File(FileSlice { file: file.clone(), offset: first, len: end - first }));
         }
     }
+}
+
+/// The media type with the charset that text on the web has.
+pub fn full_type(media_type: &str) -> String {
+    if wire::media::is_text(media_type) { format!("{media_type}; charset=utf-8") } else { media_type.to_owned() }
 }
 
 #[cfg(test)]

@@ -4,11 +4,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::open::full_type;
+use wire::h1::encode;
 
-/// The value of Content-Range for the bytes `first..end` of `len`.
-pub fn content_range(first: u64, end: u64, len: u64) -> String {
-    format!("bytes {first}-{}/{len}", end - 1)
+/// Appends the line Content-Range for the bytes `first..end` of `len`.
+pub fn content_range(first: u64, end: u64, len: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Content-Range: bytes ");
+    encode::number(out, first);
+    out.push(b'-');
+    encode::number(out, end - 1);
+    out.push(b'/');
+    encode::number(out, len);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What stands round the parts of a multipart answer.
@@ -23,15 +29,19 @@ pub struct Parts {
 }
 
 impl Parts {
-    pub fn new(ranges: &[(u64, u64)], media_type: &str, len: u64) -> Parts {
+    pub fn new(ranges: &[(u64, u64)], media_type: &[u8], len: u64) -> Parts {
         Parts::with_boundary(boundary(), ranges, media_type, len)
     }
 
-    fn with_boundary(boundary: String, ranges: &[(u64, u64)], media_type: &str, len: u64) -> Parts {
-        let media_type = full_type(media_type);
+    fn with_boundary(boundary: String, ranges: &[(u64, u64)], media_type: &[u8], len: u64) -> Parts {
         let head = |&(first, end): &(u64, u64)| {
-            let range = content_range(first, end, len);
-            format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n").into_bytes()
+            let mut out = format!("\r\n--{boundary}\r\n").into_bytes();
+            if !media_type.is_empty() {
+                encode::field(&mut out, b"Content-Type", media_type);
+            }
+            content_range(first, end, len, &mut out);
+            out.extend_from_slice(b"\r\n");
+            out
         };
         let before: Vec<_> = ranges.iter().map(head).collect();
         let after = format!("\r\n--{boundary}--\r\n").into_bytes();
@@ -59,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_multipart_body() {
-        let parts = Parts::with_boundary("B".into(), &[(0, 2), (5, 6)], "text/css", 10);
+        let parts = Parts::with_boundary("B".into(), &[(0, 2), (5, 6)], b"text/css; charset=utf-8", 10);
         let mut body = Vec::new();
         for (before, part) in parts.before.iter().zip(["ab", "f"]) {
             body.extend_from_slice(before);

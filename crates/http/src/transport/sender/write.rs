@@ -1,0 +1,234 @@
+//! The writing half of a sender: what is queued goes to the socket.
+
+use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
+use std::task::{Context, Poll};
+
+use super::Sender;
+use crate::exchange::Chunk;
+use crate::sys;
+use crate::transport::io::Stream;
+
+/// Files from this size are sent corked: they go in several pieces, whose ends would make short segments.
+const CORKED: u64 = 1 << 20;
+
+/// So many pieces of a body with stages are made before others get their turn.
+const TURN: u32 = 16;
+
+impl Sender {
+    /// Writes until everything is on the socket. Every call that wrote something sets `progress`.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        progress: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let mut turns = 0;
+        loop {
+            if self.kept.is_some() && self.is_stuck() {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
+            if self.staged.is_some() && self.is_written() && self.has_waiting() {
+                turns += 1;
+                if turns > TURN {
+                    cx.waker().wake_by_ref();
+                    *progress = true;
+                    return Poll::Pending;
+                }
+                if let Err(error) = self.expand() {
+                    self.abort();
+                    return Poll::Ready(Err(error));
+                }
+                continue;
+            }
+            let most = match &mut self.rate {
+                None => u64::MAX,
+                Some(rate) => match rate.poll(cx) {
+                    Poll::Ready(most) => most,
+                    Poll::Pending if self.is_flushed() => u64::MAX,
+                    Poll::Pending => {
+                        // The client is not slow: it is us who wait.
+                        *progress = true;
+                        return Poll::Pending;
+                    }
+                },
+            };
+            if most != u64::MAX && !self.is_flushed() {
+                match self.poll_limited(cx, stream, most) {
+                    Poll::Ready(Ok(())) => *progress = true,
+                    other => return other,
+                }
+                continue;
+            }
+            if self.queue.is_empty() {
+                if self.out_done == self.out.len() {
+                    self.out.clear();
+                    self.out_done = 0;
+                    if std::mem::take(&mut self.corked) {
+                        stream.cork(false);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                match stream.poll_write(cx, &self.out[self.out_done..]) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(n)) => self.out_done += n,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+                *progress = true;
+                continue;
+            }
+            let written = match self.queue.front() {
+                Some(Chunk::File(slice)) if self.out_done == self.out.len() => {
+                    stream.poll_sendfile(cx, slice, self.front_done)
+                }
+                Some(Chunk::File(slice)) => {
+                    if slice.len >= CORKED && !self.corked {
+                        self.corked = true;
+                        stream.cork(true);
+                    }
+                    stream.poll_write_more(cx, &self.out[self.out_done..])
+                }
+                _ => {
+                    let mut slices = [IoSlice::new(&[]); 16];
+                    let count = self.slices(&mut slices);
+                    stream.poll_write_vectored(cx, &slices[..count])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.advance(n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            *progress = true;
+        }
+    }
+
+    /// Writes one piece of at most `most` bytes.
+    fn poll_limited(&mut self, cx: &mut Context<'_>, stream: &mut Stream, most: u64) -> Poll<io::Result<()>> {
+        let written = if self.out_done < self.out.len() {
+            let end = self.out.len().min(self.out_done + usize::try_from(most).unwrap_or(usize::MAX));
+            stream.poll_write(cx, &self.out[self.out_done..end])
+        } else {
+            match self.queue.front() {
+                None => return Poll::Ready(Ok(())),
+                Some(Chunk::File(slice)) => {
+                    let part =
+                        crate::exchange::FileSlice { len: slice.len.min(self.front_done + most), ..slice.clone() };
+                    stream.poll_sendfile(cx, &part, self.front_done)
+                }
+                Some(chunk) => {
+                    let bytes = &chunk.memory().unwrap_or_default()[self.front_done as usize..];
+                    stream.poll_write(cx, &bytes[..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
+                }
+            }
+        };
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(n)) => {
+                self.advance(n);
+                if let Some(rate) = &mut self.rate {
+                    rate.sent(n as u64);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes what the socket takes at once. Files wait for `poll_flush`. Asks the socket itself and not the runtime,
+    /// which learns of new room only when it gets its turn.
+    pub fn try_flush(&mut self, socket: RawFd) -> io::Result<()> {
+        if self.rate.is_some() {
+            return Ok(());
+        }
+        if self.kept.is_some() && self.is_stuck() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        while !self.is_flushed() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = self.slices(&mut slices);
+            if count == 0 {
+                return Ok(());
+            }
+            match sys::send_slices(socket, &slices[..count]) {
+                Ok(n) => self.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The memory at the head of the queue.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; 16]) -> usize {
+        let mut count = 0;
+        if self.out_done < self.out.len() {
+            slices[0] = IoSlice::new(&self.out[self.out_done..]);
+            count = 1;
+        }
+        let mut skip = self.front_done as usize;
+        for chunk in &self.queue {
+            let Some(bytes) = chunk.memory() else { break };
+            if count == slices.len() {
+                break;
+            }
+            slices[count] = IoSlice::new(&bytes[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        count
+    }
+
+    /// Notes that `n` bytes were written.
+    fn advance(&mut self, mut n: usize) {
+        let head = n.min(self.out.len() - self.out_done);
+        self.out_done += head;
+        n -= head;
+        if self.out_done == self.out.len() {
+            self.out.clear();
+            self.out_done = 0;
+        }
+        while n > 0 {
+            let Some(front) = self.queue.front() else { break };
+            let left = front.len() - self.front_done;
+            if (n as u64) < left {
+                self.front_done += n as u64;
+                return;
+            }
+            n -= left as usize;
+            self.front_done = 0;
+            if let Some(done) = self.queue.pop_front() {
+                self.queued -= done.memory().map_or(0, <[u8]>::len);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_partial_write_leaves_the_rest() {
+        let mut sender = Sender::new();
+        sender.reset_without_request(&Arc::new(Settings::modern()));
+        sender.append(b"0123456789");
+        sender.queue.push_back(Chunk::Static(b"abcdef"));
+        sender.queued = 6;
+        sender.advance(4);
+        assert_eq!((sender.pending(), sender.out_done), (12, 4));
+        sender.advance(8);
+        assert_eq!((sender.pending(), sender.front_done), (6, 2));
+        let mut slices = [IoSlice::new(&[]); 16];
+        assert_eq!(sender.slices(&mut slices), 1);
+        assert_eq!(&*slices[0], b"cdef");
+        sender.advance(4);
+        assert!(sender.is_flushed());
+    }
+}
