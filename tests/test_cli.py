@@ -156,7 +156,7 @@ def test_the_variable_script_name_is_where_the_application_is_mounted(serve):
 def test_a_configuration_of_nginx_is_told_to_be_one(tmp_path):
     config = tmp_path / "nginx.conf"
     config.write_text("worker_processes 1;\nevents {}\n")
-    result = run("-c", config)
+    result = run("hello", "-c", config)
     assert result.returncode == 1
     assert "nginx.conf:1: SyntaxError" in result.stderr
     assert "hint: a configuration file is Python here" in result.stderr
@@ -540,9 +540,10 @@ def test_the_error_log_may_be_a_file(serve, tmp_path):
     assert "Listening at:" not in server.log
 
 
-def test_the_reference_page_is_up_to_date():
-    page = Path(APPS).parent.parent / "docs" / "reference" / "settings.md"
-    result = run("--settings-reference")
+@pytest.mark.parametrize("name", ["settings", "directives"])
+def test_the_reference_page_is_up_to_date(name):
+    page = Path(APPS).parent.parent / "docs" / "reference" / f"{name}.md"
+    result = run(f"--{name}-reference")
     assert result.returncode == 0, result.stderr
     assert page.read_text() == result.stdout, "run `make docs`"
 
