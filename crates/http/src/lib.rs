@@ -5,6 +5,7 @@
 //! application is an `app::App`.
 
 pub mod app;
+pub mod base64;
 pub mod config;
 pub mod conn;
 pub mod engine;

@@ -9,6 +9,8 @@ mod directives;
 pub use directives::{ROWS, Settings, expires, link as variable};
 use md5::{Digest, Md5};
 
+use crate::base64;
+
 /// What the request claims: the value of `secure_link`, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Claim<'a> {
@@ -69,33 +71,11 @@ fn equal(one: &[u8; 16], other: &[u8]) -> bool {
 
 /// The 16 bytes of a hash in base64url; what follows a `=` is ignored.
 fn decode(text: &[u8]) -> Option<[u8; 16]> {
-    let digits = match memchr::memchr(b'=', text) {
-        Some(end) => &text[..end],
-        None => text,
-    };
+    let digits = base64::unpadded(text);
     if text.len() > 24 || digits.len() != 22 {
         return None;
     }
-    let mut out = [0; 16];
-    let (mut bits, mut count, mut at) = (0u32, 0, 0);
-    for &digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out[at] = (bits >> count) as u8;
-            at += 1;
-        }
-    }
-    Some(out)
+    base64::decode(digits, base64::URL)?.try_into().ok()
 }
 
 fn decimal(text: &[u8]) -> Option<i64> {

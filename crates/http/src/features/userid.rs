@@ -8,6 +8,8 @@ mod exchange;
 pub use directives::{ROWS, Settings};
 pub use exchange::{State, apply, got, prepare, set};
 
+use crate::base64;
+
 /// The 16 bytes of an identifier: service, time, start and sequence, four bytes each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Uid(pub [u8; 16]);
@@ -104,31 +106,13 @@ impl Uid {
 }
 
 fn decode(digits: &[u8]) -> Option<[u8; 16]> {
+    // A padding in the midst ends the value; what is missing is zero.
+    let digits = base64::unpadded(digits);
+    let bytes = base64::decode(digits, base64::STANDARD)?;
     let mut out = [0; 16];
-    let (mut bits, mut count, mut at) = (0u32, 0, 0);
-    for &digit in digits {
-        // A padding in the midst ends the value; what is missing is zero.
-        if digit == b'=' {
-            break;
-        }
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out[at] = (bits >> count) as u8;
-            at += 1;
-        }
-    }
+    out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
     // A lone digit at the end says no byte at all.
-    (count != 6).then_some(out)
+    (digits.len() % 4 != 1).then_some(out)
 }
 
 /// When the cookie ends.
