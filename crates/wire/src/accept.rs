@@ -31,10 +31,34 @@ impl<'f> AcceptEncoding<'f> {
         star.unwrap_or(u16::from(identity))
     }
 
-    /// The weight of a coding that is asked for by its own name: neither `*` nor `x-gzip` counts, as in nginx.
-    pub fn named(&self, coding: &[u8]) -> u16 {
-        let mut items = list(self.value.unwrap_or_default()).map(weighted);
-        items.find(|(name, _)| name.eq_ignore_ascii_case(coding)).map_or(0, |(_, weight)| weight)
+    /// The weight of a coding as nginx reads the field: the first mention of its name counts, `*` and `x-gzip` do not,
+    /// and what is malformed is "not acceptable".
+    pub fn as_nginx(&self, coding: &[u8]) -> u16 {
+        let value = self.value.unwrap_or_default();
+        let mut from = 0;
+        let after = loop {
+            let rest = value.get(from..).unwrap_or_default();
+            let Some(at) = rest.windows(coding.len()).position(|part| part.eq_ignore_ascii_case(coding)) else {
+                return 0;
+            };
+            let at = from + at;
+            from = at + coding.len();
+            if at == 0 || matches!(value[at - 1], b',' | b' ') {
+                break &value[from..];
+            }
+        };
+        match after_spaces(after) {
+            [] | [b',', ..] => 1000,
+            [b';', parameter @ ..] => match after_spaces(parameter) {
+                [] => 1000,
+                [b'q' | b'Q', b'=', weight @ ..] => {
+                    let end = weight.iter().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(weight.len());
+                    weight_as_nginx(&weight[..end])
+                }
+                _ => 0,
+            },
+            _ => 0,
+        }
     }
 
     /// The index of the best of `codings`, which stand in the server's order of preference: the first of those with
@@ -51,6 +75,29 @@ impl<'f> AcceptEncoding<'f> {
         let (at, weight) = best?;
         (weight >= self.weight(b"identity")).then_some(at)
     }
+}
+
+/// What follows spaces; nothing else that is white counts.
+fn after_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().position(|&byte| byte != b' ').unwrap_or(text.len())..]
+}
+
+/// A weight where nginx takes it for one: at most three digits behind the point, whose sum counts. With `1.` they must
+/// all be 0.
+fn weight_as_nginx(text: &[u8]) -> u16 {
+    let (whole, fraction) = match text {
+        [b'0', rest @ ..] => (0, rest),
+        [b'1', rest @ ..] => (1000, rest),
+        _ => return 0,
+    };
+    let digits = match fraction {
+        [] => return whole,
+        [b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return 0,
+    };
+    let scales = digits.iter().zip([100, 10, 1]);
+    let value: u16 = whole + scales.map(|(digit, scale)| u16::from(digit - b'0') * scale).sum::<u16>();
+    if value > 1000 { 0 } else { value }
 }
 
 /// A list member and its weight in thousandths; one that is malformed counts as 0.
@@ -106,6 +153,44 @@ mod tests {
         ] {
             assert_eq!(thousandths(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn weights_as_nginx_reads_them() {
+        for (value, expected) in [
+            ("gzip", 1000),
+            ("gzip,deflate", 1000),
+            ("GZip", 1000),
+            ("deflate, gzip", 1000),
+            ("deflate,gzip;q=0.5", 500),
+            ("gzip ; q=0.001", 1),
+            ("gzip; Q=1.000", 1000),
+            ("gzip;", 1000),
+            ("gzip; ", 1000),
+            ("gzip;q=0", 0),
+            ("gzip;q=0.000", 0),
+            ("gzip;q=0.", 0),
+            ("gzip;q=1.", 1000),
+            ("gzip;q=1.1", 0),
+            ("gzip;q=2", 0),
+            ("gzip;q=0.0001", 0),
+            ("gzip;q=", 0),
+            ("gzip;q", 0),
+            ("gzip;q =1", 0),
+            ("gzip;a=b", 0),
+            ("gzip;q=0, gzip", 0),
+            ("gzip x", 0),
+            ("gzip\t", 0),
+            ("x-gzip", 0),
+            ("x-gzip, gzip", 1000),
+            ("gzipped, gzip", 0),
+            ("*", 0),
+            ("", 0),
+            ("gzi", 0),
+        ] {
+            assert_eq!(AcceptEncoding::new(Some(value.as_bytes())).as_nginx(b"gzip"), expected, "{value}");
+        }
+        assert_eq!(AcceptEncoding::new(None).as_nginx(b"gzip"), 0);
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(super) struct Progress {
     pub(super) buffers: usize,
     stage: Stage,
     blank_lines: u8,
+    /// The text was made from an HTTP/2 request.
+    http2: bool,
+    /// That has a body, of whatever length.
+    body: bool,
     length: Option<u64>,
     coding: bool,
     close: bool,
@@ -116,6 +120,11 @@ impl Head {
         self.progress.line
     }
 
+    /// Whether it is that of an HTTP/2 request, or is to be.
+    pub(super) fn is_http2(&self) -> bool {
+        self.progress.http2
+    }
+
     /// The value of the first field of that name.
     pub fn find<'b>(&self, buf: &'b [u8], known: Known) -> Option<&'b [u8]> {
         self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(buf))
@@ -153,6 +162,22 @@ pub fn parse(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<Option<usiz
             Ok(Some(len))
         }
         other => other,
+    }
+}
+
+/// Parses a request of HTTP/2 that was written as text: `METHOD TARGET HTTP/2.0`, Host for `:authority`, the fields
+/// (RFC 9113 section 8.3). `body`: more follows its head. So there is one place that holds heads to limits and rules.
+/// The text is complete.
+pub fn parse_http2(buf: &[u8], limits: &Limits, head: &mut Head, body: bool) -> Result<usize, Refusal> {
+    head.reset();
+    head.version = Version::Http2;
+    head.progress.http2 = true;
+    head.progress.body = body;
+    match parse(buf, limits, head) {
+        Ok(Some(len)) => Ok(len),
+        // Lines that end where they should not: a field had a line break in it.
+        Ok(None) => Err(Refusal::ControlInField),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -327,6 +352,7 @@ fn special(value: &[u8], field: Field, nginx: bool, head: &mut Head) -> Result<(
             }
             head.progress.length = Some(decimal(value).ok_or(Refusal::Length)?);
         }
+        Known::TransferEncoding if head.progress.http2 => return Err(Refusal::Coding),
         Known::TransferEncoding => {
             if head.version == Version::Http10 {
                 return Err(Refusal::CodingOnHttp10);
@@ -355,7 +381,7 @@ fn special(value: &[u8], field: Field, nginx: bool, head: &mut Head) -> Result<(
             if !known && !nginx {
                 return Err(Refusal::Expectation);
             }
-            head.expect_continue = known && head.version == Version::Http11;
+            head.expect_continue = known && head.version != Version::Http10;
         }
         _ => {}
     }
@@ -365,17 +391,64 @@ fn special(value: &[u8], field: Field, nginx: bool, head: &mut Head) -> Result<(
 /// What only the whole head tells.
 fn finish(head: &mut Head) -> Result<(), Refusal> {
     let progress = &head.progress;
-    if head.host.is_none() && head.version == Version::Http11 {
+    if head.host.is_none() && head.version != Version::Http10 {
         return Err(Refusal::MissingHost);
     }
     head.framing = match (progress.length, progress.coding) {
         (Some(_), true) => return Err(Refusal::LengthAndCoding),
         (Some(length), false) => Framing::Length(length),
         (None, true) => Framing::Chunked,
+        // Where HTTP/2 does not tell a length, whoever reads the stream gives it a chunked form.
+        (None, false) if progress.body => Framing::Chunked,
         (None, false) => Framing::None,
     };
     let http11 = head.version == Version::Http11;
-    head.keep_alive = !progress.close && (http11 || progress.stay);
+    head.keep_alive = !progress.close && !progress.http2 && (http11 || progress.stay);
     head.upgrade = http11 && progress.upgrade_token && progress.upgrade_field;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, nginx: bool, body: bool) -> Result<Head, Refusal> {
+        let limits = Limits { nginx: nginx.then(AsNginx::default), ..Limits::default() };
+        let mut head = Head::new();
+        parse_http2(text.as_bytes(), &limits, &mut head, body).map(|len| {
+            assert_eq!(len, text.len());
+            head
+        })
+    }
+
+    #[test]
+    fn requests_of_http2_are_read_by_the_same_rules() {
+        for nginx in [false, true] {
+            let head = read("GET /a?b HTTP/2.0\r\nHost: x\r\nte: trailers\r\n\r\n", nginx, false).unwrap();
+            assert_eq!((head.version, head.framing, head.keep_alive), (Version::Http2, Framing::None, false));
+            let length = "POST / HTTP/2.0\r\nHost: x\r\ncontent-length: 3\r\n\r\n";
+            assert_eq!(read(length, nginx, true).unwrap().framing, Framing::Length(3));
+            assert_eq!(read("POST / HTTP/2.0\r\nHost: x\r\n\r\n", nginx, true).unwrap().framing, Framing::Chunked);
+            for (text, refusal) in [
+                ("GET / HTTP/2.0\r\n\r\n", Refusal::MissingHost),
+                ("GET / HTTP/2.0\r\nHost: a\r\nhost: b\r\n\r\n", Refusal::SeveralHosts),
+                ("GET / HTTP/2.0\r\nHost: a@b\r\n\r\n", Refusal::Host),
+                ("GET a HTTP/2.0\r\nHost: a\r\n\r\n", Refusal::Target),
+                ("GET / HTTP/2.0\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n", Refusal::Coding),
+                ("GET / HTTP/2.0\r\nHost: a\r\nx: y\n\r\n", Refusal::BareLf),
+                ("GET / HTTP/2.0\r\nHost: a\r\n", Refusal::ControlInField),
+            ] {
+                assert_eq!(read(text, nginx, false), Err(refusal), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_sends_that_as_text_is_refused() {
+        for nginx in [None, Some(AsNginx::default())] {
+            let limits = Limits { nginx, ..Limits::default() };
+            let text = b"GET / HTTP/2.0\r\nHost: x\r\n\r\n";
+            assert_eq!(parse(text, &limits, &mut Head::new()), Err(Refusal::Version));
+        }
+    }
 }

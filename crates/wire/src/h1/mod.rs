@@ -13,7 +13,7 @@ pub(crate) mod scan;
 mod target;
 
 pub use chunked::{Chunk, ChunkedDecoder};
-pub use head::{Head, parse};
+pub use head::{Head, parse, parse_http2};
 pub use known::Known;
 pub use refusal::Refusal;
 pub use target::is_host;
@@ -46,11 +46,24 @@ impl Span {
     }
 }
 
-/// The versions this codec speaks; HTTP/1.2 and up count as 1.1 (RFC 9110 section 2.5).
+/// The versions of requests; HTTP/1.2 and up count as 1.1 (RFC 9110 section 2.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
     Http10,
     Http11,
+    /// Not read from text that a client sent: see `parse_http2`.
+    Http2,
+}
+
+impl Version {
+    /// As it is written in a request line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+        }
+    }
 }
 
 /// The method, where it is one that a server treats differently. Case-sensitive (RFC 9110 section 9.1).

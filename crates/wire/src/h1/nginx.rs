@@ -25,7 +25,10 @@ pub(super) fn request_line(buf: &[u8], start: usize, end: usize, head: &mut Head
     let target_end = target + memchr::memchr(b' ', &line[target..]).ok_or(Refusal::RequestLine)?;
     head.target = Span::new(target, target_end);
     split_target(&line[..target_end], target, head, scheme_len)?;
-    head.version = version(line[skip_spaces(line, target_end)..].trim_ascii_end())?;
+    head.version = match line[skip_spaces(line, target_end)..].trim_ascii_end() {
+        b"HTTP/2.0" if head.is_http2() => Version::Http2,
+        text => version(text)?,
+    };
     Ok(())
 }
 

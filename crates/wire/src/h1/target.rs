@@ -21,7 +21,10 @@ pub(super) fn request_line(buf: &[u8], start: usize, end: usize, head: &mut Head
     }
     let target = start + method_len + 1;
     let target_end = target + memchr::memchr(b' ', &line[target..]).ok_or(Refusal::RequestLine)?;
-    let version = version(&line[target_end + 1..])?;
+    let version = match &line[target_end + 1..] {
+        b"HTTP/2.0" if head.is_http2() => Version::Http2,
+        text => version(text)?,
+    };
 
     head.method_text = Span::new(start, start + method_len);
     head.method = Method::of(head.method_text.of(line));
