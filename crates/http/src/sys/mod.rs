@@ -5,6 +5,7 @@ pub mod epoll;
 pub mod open;
 pub mod process;
 pub mod random;
+pub mod shared;
 pub mod time;
 
 use std::io;
@@ -50,6 +51,15 @@ pub fn send_more(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: pointer and length are of one live slice.
     let sent = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Looks whether there is something to read; 0: the peer has ended the connection.
+pub fn peek(socket: RawFd) -> io::Result<usize> {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the one byte that the pointer is to outlives the call.
+    let got = unsafe { libc::recv(socket, (&raw mut byte).cast(), 1, flags) };
+    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got as usize) }
 }
 
 /// Sends what the socket takes at once of some slices.
