@@ -2,7 +2,8 @@
 //!
 //! `request` is what a client asked, `route` its way through the configuration, `seen` how an application sees it,
 //! `response` what the client is told, `chunk` the pieces a body is made of, `assembly` what else an answer is put
-//! together of, and `stream` a request body that is still arriving while it is read.
+//! together of, `stream` a request body that is still arriving while it is read, and `tls` what is known of the
+//! connection's handshake.
 
 pub mod assembly;
 pub mod chunk;
@@ -12,6 +13,7 @@ pub mod response;
 pub mod route;
 mod seen;
 pub mod stream;
+pub mod tls;
 
 pub use assembly::Assembly;
 pub use chunk::{Chunk, FileSlice, Foreign};
@@ -19,3 +21,4 @@ pub use request::{Local, Note, Peer, Request, RequestBody};
 pub use response::ResponseHead;
 pub use seen::Seen;
 pub use stream::BodyStream;
+pub use tls::TlsInfo;

@@ -8,9 +8,10 @@ use std::time::Instant;
 use wire::h1::{Form, Head, Method, Span};
 use wire::uri::{self, Slashes};
 
-use super::BodyStream;
 use super::route::{Carrier, Route};
+use super::{BodyStream, TlsInfo};
 use crate::transport::FromProxy;
+use crate::transport::memory::Charge;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +76,10 @@ pub struct Request {
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     /// The client: the other end of the connection, or whom a trusted proxy there speaks for.
     pub peer: Peer,
-    /// The client came over TLS.
+    /// The client came over TLS, here or to a trusted proxy.
     pub secure: bool,
+    /// The connection's own TLS.
+    pub tls: Option<Arc<TlsInfo>>,
     /// The host it asked for, where a proxy's word stands in for the Host field.
     pub host: Option<Vec<u8>>,
     pub local: Arc<Local>,
@@ -95,12 +98,16 @@ pub struct Request {
     pub proxied: Option<Arc<FromProxy>>,
     /// It was here before the answer to the one before was.
     pub pipelined: bool,
+    /// A CONNECT that names a protocol (RFC 8441): a WebSocket, and nothing else may answer with success.
+    pub tunnel: bool,
     /// Memory for the name of a file; its contents are nobody's.
     pub file_name: Vec<u8>,
     /// What is noted on the way, for `explain`.
     pub trace: Option<Vec<Note>>,
     /// Values of the environ keys that the access log asks for, filled by the application handler.
     pub logged: Vec<Option<String>>,
+    /// Memory of its body.
+    pub charge: Charge,
 }
 
 impl Request {
@@ -115,6 +122,7 @@ impl Request {
             trailers: Vec::new(),
             peer: Peer::Unix,
             secure: false,
+            tls: None,
             host: None,
             local,
             started: Instant::now(),
@@ -125,9 +133,11 @@ impl Request {
             carrier: Carrier::default(),
             proxied: None,
             pipelined: false,
+            tunnel: false,
             file_name: Vec::new(),
             trace: None,
             logged: Vec::new(),
+            charge: Charge::default(),
         }
     }
 
@@ -140,6 +150,7 @@ impl Request {
         copy.path.clone_from(&self.path);
         copy.peer = self.peer;
         copy.secure = self.secure;
+        copy.tls.clone_from(&self.tls);
         copy.host.clone_from(&self.host);
         copy.started = self.started;
         copy.connected = self.connected;
@@ -156,7 +167,12 @@ impl Request {
         if self.route.get { b"GET" } else { self.head.method_text.of(&self.buf) }
     }
 
-    /// The same, where it is a usual one.
+    /// The method of the request that a client has made, of which this one may be a part.
+    pub fn main_method(&self) -> &[u8] {
+        self.route.main_method.as_deref().unwrap_or_else(|| self.method())
+    }
+
+    /// `method`, where it is a usual one.
     pub fn current_method(&self) -> Method {
         if self.route.get { Method::Get } else { self.head.method }
     }

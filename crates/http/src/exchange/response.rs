@@ -39,6 +39,8 @@ pub struct ResponseHead {
     pub expects_trailers: bool,
     /// What the body goes through.
     pub stages: Vec<Box<dyn Stage>>,
+    /// What the whole body goes through at last, with all that is put round it: a content coding.
+    pub coder: Option<Box<dyn Stage>>,
     /// The answer is put together of several; it is kept for that.
     pub assembly: Option<Box<Assembly>>,
 }
@@ -193,7 +195,7 @@ impl ResponseHead {
     }
 
     /// Makes the tag a weak one (RFC 9110 section 8.8.3), where it stands.
-    fn weaken_etag(&mut self) {
+    pub fn weaken_etag(&mut self) {
         let Some(tag) = self.find("etag").map(<[u8]>::to_vec) else { return };
         if tag.starts_with(b"W/") {
             return;
@@ -240,6 +242,7 @@ impl ResponseHead {
             own_error,
             expects_trailers,
             stages,
+            coder,
             assembly,
         } = self;
         *status = 0;
@@ -253,6 +256,7 @@ impl ResponseHead {
             *flag = false;
         }
         stages.clear();
+        *coder = None;
         *assembly = None;
     }
 }

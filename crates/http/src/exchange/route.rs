@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::Seen;
-use crate::features::userid;
+use crate::features::{limit_conn, limit_req, userid};
 use crate::regex::Captures;
 use crate::variables::{Value, VarId};
 
@@ -26,6 +26,8 @@ pub struct Route {
     pub internal: bool,
     /// The method counts as GET: an error page is fetched.
     pub get: bool,
+    /// Of a subrequest, the method of the request that it is for, where that is not GET.
+    pub main_method: Option<Box<[u8]>>,
     /// An error page was looked for already.
     pub error_page: bool,
     /// The status that the answer is to have, whatever the handler says; 0 = the handler's.
@@ -70,6 +72,11 @@ pub struct Route {
     pub scratch: Vec<u8>,
     /// The cookie of `userid`.
     pub uid: userid::State,
+    /// What was decided where requests are counted.
+    pub limit_req: limit_req::Status,
+    pub limit_conn: limit_conn::Status,
+    /// The status that a request was refused with, and after how many seconds it may come again.
+    pub retry_after: Option<(u16, u64)>,
 }
 
 impl Default for Route {
@@ -81,6 +88,7 @@ impl Default for Route {
             rewritten: false,
             internal: false,
             get: false,
+            main_method: None,
             error_page: false,
             status: 0,
             changes: MOST_CHANGES + 1,
@@ -103,6 +111,9 @@ impl Default for Route {
             id: None,
             scratch: Vec::new(),
             uid: userid::State::default(),
+            limit_req: limit_req::Status::None,
+            limit_conn: limit_conn::Status::None,
+            retry_after: None,
         }
     }
 }
@@ -118,6 +129,7 @@ impl Route {
             rewritten,
             internal,
             get,
+            main_method,
             error_page,
             status,
             changes,
@@ -140,6 +152,9 @@ impl Route {
             id,
             scratch,
             uid,
+            limit_req,
+            limit_conn,
+            retry_after,
         } = self;
         (*server, *location, *status, *answering, *depth) = (0, 0, 0, 0, 0);
         *changes = MOST_CHANGES + 1;
@@ -150,11 +165,13 @@ impl Route {
             *flag = false;
         }
         (*args, *charset, *seen, *limit_rate, *id) = (None, None, None, None, None);
+        *main_method = None;
         kept.clear();
         values.clear();
         captures.clear();
         scratch.clear();
         *uid = userid::State::default();
+        (*limit_req, *limit_conn, *retry_after) = (limit_req::Status::None, limit_conn::Status::None, None);
     }
 
     /// Gives a variable a value.

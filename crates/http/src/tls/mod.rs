@@ -1,0 +1,25 @@
+//! TLS for clients: from `ssl_*` settings to what a handshake is done with. It knows files, certificates and rustls;
+//! connections are `conn/secure.rs`, records on the wire `transport/tls.rs`.
+//!
+//! `server` is what a server has, made when the configuration is read and made anew when files change; `key` and `pem`
+//! read files, `files` sees them change, `certificates` chooses what a client is shown, `plan` (with `ciphers`, `groups`)
+//! puts OpenSSL's words into rustls', `tickets` and `sessions` let clients come back, `verify` checks theirs, `info` is
+//! what a handshake came to. `prepare` does it for a configuration.
+
+pub mod certificates;
+pub mod ciphers;
+mod der;
+mod files;
+mod groups;
+pub mod info;
+pub mod key;
+pub mod names;
+pub mod pem;
+mod plan;
+pub mod prepare;
+pub mod server;
+mod sessions;
+pub mod tickets;
+pub mod verify;
+
+pub use server::Server;
