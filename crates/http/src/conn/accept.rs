@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::exchange::{Local, Peer};
 use crate::transport::Conn;
 use crate::transport::io::Stream;
+use crate::transport::tls::TlsStream;
 
 /// A listening socket of this worker.
 pub enum Listener {
@@ -77,8 +78,10 @@ pub async fn run(engine: Arc<Engine>, listener: Listener, locals: Locals) {
         let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
     }
     loop {
+        engine.make_room();
         while engine.is_full() {
             tokio::time::sleep(LOOK_AWAY).await;
+            engine.make_room();
         }
         // Not for ever: the other one may be stopped, and then nobody would come.
         for _ in 0..LOOKS {
@@ -90,8 +93,9 @@ pub async fn run(engine: Arc<Engine>, listener: Listener, locals: Locals) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let local = locals.of(&stream);
-                let conn = Conn::new(stream, peer, local, engine.clone());
-                tokio::spawn(h1::Serve::new(conn));
+                let ssl = engine.config.listens[local.listen].listen.options.ssl;
+                let stream = if ssl { Stream::Tls(Box::new(TlsStream::new(stream))) } else { stream };
+                tokio::spawn(h1::Serve::new(Conn::new(stream, peer, local, engine.clone())));
                 if engine.has_company() {
                     // Lets the new connection's task run, and the other workers look, before the next one is taken.
                     tokio::task::yield_now().await;

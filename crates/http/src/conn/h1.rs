@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use wire::h1::{Refusal, parse};
+use wire::h1::{Limits, Refusal, parse};
 
+use crate::config::Config;
 use crate::config::settings::Lingering;
 use crate::exchange::Request;
 use crate::log::Level;
@@ -18,7 +19,7 @@ use crate::transport::pool::{self, Exchange};
 use crate::transport::sender::Sender;
 use crate::transport::{Conn, registry};
 
-use super::proxied;
+use super::{h2, proxied, secure};
 
 /// What follows an exchange.
 enum Next {
@@ -26,13 +27,15 @@ enum Next {
     Idle(u64, u64),
     /// Close. The peer may still be sending, so read on for a while lest a reset destroys the answer.
     Close(Option<Linger>),
+    /// The client speaks HTTP/2: this was read of it.
+    Http2(Vec<u8>),
 }
 
 /// How a connection is read on before it is closed: in ms, in all and without a byte.
 #[derive(Clone, Copy)]
-struct Linger {
-    time: u64,
-    timeout: u64,
+pub struct Linger {
+    pub time: u64,
+    pub timeout: u64,
 }
 
 impl Linger {
@@ -60,8 +63,16 @@ pub struct Serve {
 enum State {
     /// Between two requests.
     Idle(Conn),
-    Busy(Pin<Box<dyn Future<Output = Option<Conn>> + Send>>),
+    Busy(Pin<Box<dyn Future<Output = After> + Send>>),
+    Http2(Pin<Box<dyn Future<Output = ()> + Send>>),
     Ended,
+}
+
+/// What becomes of a connection after requests, or after its handshake.
+pub(super) enum After {
+    Idle(Conn),
+    Ended,
+    Http2(Conn, Vec<u8>),
 }
 
 impl Serve {
@@ -84,12 +95,23 @@ impl Future for Serve {
                         this.state = State::Ended;
                         return Poll::Ready(());
                     };
-                    if let State::Idle(conn) = std::mem::replace(&mut this.state, State::Ended) {
-                        this.state = State::Busy(Box::pin(busy(conn, exchange)));
+                    if let State::Idle(mut conn) = std::mem::replace(&mut this.state, State::Ended) {
+                        this.state = State::Busy(match conn.stream.tls().is_some_and(|tls| tls.awaits_handshake()) {
+                            true => Box::pin(secure::begin(conn, exchange)),
+                            false => Box::pin(busy(conn, exchange)),
+                        });
                     }
                 }
                 State::Busy(future) => {
-                    this.state = ready!(future.as_mut().poll(cx)).map_or(State::Ended, State::Idle);
+                    this.state = match ready!(future.as_mut().poll(cx)) {
+                        After::Idle(conn) => State::Idle(conn),
+                        After::Ended => State::Ended,
+                        After::Http2(conn, early) => State::Http2(Box::pin(h2::serve(conn, early))),
+                    };
+                }
+                State::Http2(future) => {
+                    ready!(future.as_mut().poll(cx));
+                    this.state = State::Ended;
                 }
             }
         }
@@ -110,9 +132,9 @@ fn poll_idle(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
             Poll::Ready(None)
         }
         Poll::Pending => {
-            pool::put(exchange);
+            pool::put_unused(exchange);
             if conn.expired() || conn.engine.is_stopping() {
-                if conn.requests == 0 && conn.expired() {
+                if conn.requests == 0 && conn.expired() && !conn.watch.is_shed() {
                     let doing = if conn.awaits_proxy { "reading PROXY protocol" } else { "waiting for request" };
                     proxied::tell(conn, Level::Info, "client timed out (110: Connection timed out)", doing);
                     conn.reset_if_late();
@@ -135,20 +157,21 @@ fn tell_gone(conn: &Conn) {
     }
 }
 
-/// One request, or several that follow each other without a pause; `None` when the connection has ended.
-async fn busy(mut conn: Conn, exchange: Exchange) -> Option<Conn> {
+/// One request, or several that follow each other without a pause.
+pub(super) async fn busy(mut conn: Conn, exchange: Exchange) -> After {
     let next = exchanges(&mut conn, exchange).await;
     match next {
         Next::Idle(keepalive, least) if keepalive > 0 => {
             conn.arm(if conn.engine.is_draining() { keepalive.min(registry::DRAIN_IDLE) } else { keepalive });
             conn.engine.registry.rest(&conn.watch, least);
-            Some(conn)
+            After::Idle(conn)
         }
-        Next::Idle(..) | Next::Close(None) => None,
+        Next::Idle(..) | Next::Close(None) => After::Ended,
         Next::Close(Some(lingering)) => {
-            linger(conn, lingering).await;
-            None
+            linger(&mut conn, lingering).await;
+            After::Ended
         }
+        Next::Http2(early) => After::Http2(conn, early),
     }
 }
 
@@ -164,9 +187,18 @@ async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
             return Next::Close(None);
         }
     }
+    if conn.requests == 0 && conn.tls.is_none() && conn.engine.config.has_http2_in_clear(conn.local.listen) {
+        match h2::begins(conn, &mut request).await {
+            Some(true) => return Next::Http2(std::mem::take(&mut request.buf)),
+            Some(false) => {}
+            None => return Next::Close(None),
+        }
+    }
     loop {
         request.peer = conn.peer;
         request.proxied.clone_from(&conn.proxied);
+        request.tls.clone_from(&conn.tls);
+        request.secure = conn.tls.is_some();
         request.started = Instant::now();
         if let Err(failure) = read_head(conn, &mut request).await {
             return refuse(conn, request, &mut sender, failure).await;
@@ -221,8 +253,7 @@ async fn read_head(conn: &mut Conn, request: &mut Request) -> Result<(), Failure
         let parsed = parse(&request.buf, limits, &mut request.head);
         if !settled && parsed != Ok(None) && request.head.host.is_some() {
             settled = true;
-            let _ = route::choose(config, conn.local.listen, request);
-            let own = &config.server(request.route.server).settings.limits;
+            let own = own_limits(config, conn.local.listen, request);
             if own != limits {
                 limits = own;
                 request.head.reset();
@@ -231,6 +262,9 @@ async fn read_head(conn: &mut Conn, request: &mut Request) -> Result<(), Failure
         }
         match parsed {
             Ok(Some(len)) => {
+                if waiting.is_some() {
+                    conn.watch.set_idle(false);
+                }
                 request.consumed = len;
                 return Ok(());
             }
@@ -240,6 +274,7 @@ async fn read_head(conn: &mut Conn, request: &mut Request) -> Result<(), Failure
         if waiting.is_none() {
             waiting = Some(Reading::of(engine.slot()));
             conn.arm(settings.client_header_timeout);
+            engine.registry.read(&conn.watch);
         }
         let full = request.buf.len() == request.buf.capacity();
         if full {
@@ -252,6 +287,12 @@ async fn read_head(conn: &mut Conn, request: &mut Request) -> Result<(), Failure
             _ => return Err(Failure::Gone),
         }
     }
+}
+
+/// The limits of the server that a head asks for.
+pub fn own_limits<'c>(config: &'c Config, listen: usize, request: &mut Request) -> &'c Limits {
+    let _ = route::choose(config, listen, request);
+    &config.server(request.route.server).settings.limits
 }
 
 /// A head that has begun, in the numbers of `stub_status`.
@@ -318,7 +359,7 @@ async fn refuse(conn: &mut Conn, mut request: Box<Request>, sender: &mut Sender,
 }
 
 /// Lingering close: FIN, then read until the peer closes too, within limits.
-async fn linger(mut conn: Conn, lingering: Linger) {
+pub async fn linger(conn: &mut Conn, lingering: Linger) {
     conn.stream.shutdown_write();
     let end = conn.age() + lingering.time;
     conn.watch.set_idle(true);

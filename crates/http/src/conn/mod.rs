@@ -1,9 +1,12 @@
-//! Connections: `accept` takes them from the listeners, `h1` speaks HTTP/1 on one, after what `proxied` reads of a proxy.
+//! Connections: `accept` takes them from the listeners, `h1` speaks HTTP/1 on one, `h2` HTTP/2, after what `proxied` reads of
+//! a proxy and the handshake that `secure` does.
 //! `start` sets a worker's going.
 
 pub mod accept;
 pub mod h1;
+pub mod h2;
 mod proxied;
+mod secure;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,13 +23,21 @@ pub fn start(engine: &Arc<Engine>, listeners: Vec<(Listener, Locals)>) {
     tokio::spawn(keep_time(engine.clone()));
 }
 
+/// After so many ticks files of certificates are looked at.
+const REFRESH: u32 = 8;
+
 /// The worker's clock.
 async fn keep_time(engine: Arc<Engine>) {
     let mut before = Instant::now();
+    let mut ticks = 0u32;
     loop {
         tokio::time::sleep(Duration::from_millis(TICK)).await;
         let now = Instant::now();
         engine.tick(now.duration_since(before).as_millis() as u64);
         before = now;
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(REFRESH) {
+            let _ = crate::tls::prepare::refresh(&engine.config, &engine.log);
+        }
     }
 }

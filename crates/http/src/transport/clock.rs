@@ -93,6 +93,18 @@ fn fields(out: &mut Vec<u8>, common: Common, date: &[u8]) {
     }
 }
 
+/// The Date field's value now.
+pub fn date() -> [u8; 29] {
+    CACHED.with_borrow_mut(|cached| {
+        let now = sys::time::coarse_seconds();
+        if now != cached.second {
+            let (server, date) = (std::mem::take(&mut cached.server), cached.with_date);
+            cached.refresh(now, Common { server: &server, date });
+        }
+        cached.date
+    })
+}
+
 /// Seconds and microseconds since 1970.
 pub fn wall() -> (i64, u32) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,17 +1,21 @@
 //! What a connection is made of, below the protocol that is spoken on it: the stream, what is read from it and written
 //! to it, its memory and its limits of time.
 //!
-//! `io` is the stream, `receive` reads a request's body, `sender` frames and writes the answer, `pool` holds the memory
-//! of requests in progress, `registry` the limits of time, `clock` the Date field, `batch` answers that leave together.
+//! `io` is the stream, `tls` what may lie on it, `multiplexed` the streams of an HTTP/2 connection, `receive` reads a
+//! request's body, `sender` frames and writes the answer, `pool` holds the memory of requests in progress, `registry` the
+//! limits of time, `clock` the Date field, `batch` answers that leave together.
 
 pub mod batch;
 pub mod clock;
 pub mod io;
+pub mod memory;
+pub mod multiplexed;
 pub mod pool;
 pub mod rate;
 pub mod receive;
 pub mod registry;
 pub mod sender;
+pub mod tls;
 
 use std::future::poll_fn;
 use std::io as stdio;
@@ -22,7 +26,7 @@ use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::exchange::route::{Carrier, Proxied};
-use crate::exchange::{Local, Peer};
+use crate::exchange::{Local, Peer, TlsInfo};
 use io::Stream;
 use registry::Watch;
 use sender::Sender;
@@ -43,6 +47,10 @@ pub struct Conn {
     pub awaits_proxy: bool,
     /// What it said.
     pub proxied: Option<Arc<FromProxy>>,
+    /// What its handshake came to, if it speaks TLS.
+    pub tls: Option<Arc<TlsInfo>>,
+    /// It is one of the streams of a connection, which counts itself.
+    is_stream: bool,
 }
 
 /// What a PROXY protocol header said.
@@ -61,7 +69,38 @@ impl Conn {
         let serial = engine.next_connection();
         let awaits_proxy = engine.config.listens[local.listen].listen.options.proxy_protocol;
         let since = Instant::now();
-        Conn { stream, peer, local, engine, watch, requests: 0, serial, since, awaits_proxy, proxied: None }
+        Conn {
+            stream,
+            peer,
+            local,
+            engine,
+            watch,
+            requests: 0,
+            serial,
+            since,
+            awaits_proxy,
+            proxied: None,
+            tls: None,
+            is_stream: false,
+        }
+    }
+
+    /// One of its streams, as the connection that a request is on.
+    pub fn of_stream(&self, stream: Stream) -> Conn {
+        Conn {
+            stream,
+            peer: self.peer,
+            local: self.local.clone(),
+            engine: self.engine.clone(),
+            watch: self.engine.registry.add(),
+            requests: self.requests,
+            serial: self.serial,
+            since: self.since,
+            awaits_proxy: false,
+            proxied: self.proxied.clone(),
+            tls: self.tls.clone(),
+            is_stream: true,
+        }
     }
 
     /// What its requests know of it.
@@ -96,15 +135,20 @@ impl Conn {
 
     /// Reads into the free capacity of `buf`, at most `max` bytes, until the armed limit.
     pub async fn read(&mut self, buf: &mut Vec<u8>, max: usize) -> stdio::Result<usize> {
-        poll_fn(|cx| match self.stream.poll_read(cx, buf, max) {
-            Poll::Pending => self.wait(cx),
+        let read = poll_fn(|cx| match self.stream.poll_read(cx, buf, max) {
+            Poll::Pending => {
+                self.watch.set_waiting(true);
+                self.wait(cx)
+            }
             other => other,
         })
-        .await
+        .await;
+        self.watch.set_waiting(false);
+        read
     }
 
     /// Still waiting: until the armed limit, whose tick wakes the task too.
-    fn wait<T>(&self, cx: &Context<'_>) -> Poll<stdio::Result<T>> {
+    pub fn wait<T>(&self, cx: &Context<'_>) -> Poll<stdio::Result<T>> {
         if self.expired() {
             return Poll::Ready(Err(stdio::ErrorKind::TimedOut.into()));
         }
@@ -112,27 +156,45 @@ impl Conn {
         Poll::Pending
     }
 
-    /// Writes all that is queued; gives up when nothing moves for `send_timeout` milliseconds.
-    pub async fn flush(&mut self, sender: &mut Sender, send_timeout: u64) -> stdio::Result<()> {
-        let mut armed = false;
+    /// Lets so many milliseconds pass. `false`: the client is gone, or the worker is ending at once.
+    pub async fn pause(&mut self, ms: u64) -> bool {
+        let mut sleep = std::pin::pin!(tokio::time::sleep(std::time::Duration::from_millis(ms)));
+        self.arm(0);
         poll_fn(|cx| {
-            let mut progress = false;
-            match sender.poll_flush(cx, &mut self.stream, &mut progress) {
-                Poll::Pending if progress || !armed => {
-                    armed = true;
-                    self.arm(send_timeout);
-                    self.wait(cx)
-                }
-                Poll::Pending => self.wait(cx),
-                other => other,
+            if self.engine.is_stopping() || self.stream.poll_gone(cx) {
+                return Poll::Ready(false);
             }
+            self.watch.register(cx);
+            sleep.as_mut().poll(cx).map(|()| true)
         })
         .await
     }
 
+    /// Writes all that is queued; gives up when nothing moves for `send_timeout` milliseconds.
+    pub async fn flush(&mut self, sender: &mut Sender, send_timeout: u64) -> stdio::Result<()> {
+        let mut armed = false;
+        let flushed = poll_fn(|cx| {
+            let mut progress = false;
+            match sender.poll_flush(cx, &mut self.stream, &mut progress) {
+                Poll::Pending => {
+                    self.watch.set_waiting(true);
+                    if progress || !armed {
+                        armed = true;
+                        self.arm(send_timeout);
+                    }
+                    self.wait(cx)
+                }
+                other => other,
+            }
+        })
+        .await;
+        self.watch.set_waiting(false);
+        flushed
+    }
+
     /// Closes with RST instead of FIN once it is dropped.
     pub fn reset(&self) {
-        if let Stream::Tcp(stream) = &self.stream {
+        if let Some(stream) = self.stream.tcp() {
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
@@ -157,6 +219,9 @@ impl Drop for Conn {
     fn drop(&mut self) {
         use std::sync::atomic::Ordering::Relaxed;
         self.engine.registry.remove(&self.watch);
+        if self.is_stream {
+            return;
+        }
         self.engine.slot().connections.fetch_sub(1, Relaxed);
         self.engine.connection_ended();
     }

@@ -47,6 +47,11 @@ pub fn put(mut exchange: Exchange) {
     request.buf.clear();
     clean(request);
     exchange.sender.clear();
+    put_unused(exchange);
+}
+
+/// Gives a pair back as it was taken: there were no bytes for it.
+pub fn put_unused(exchange: Exchange) {
     FREE.with_borrow_mut(|free| {
         if free.len() < KEEP {
             free.push(exchange);
@@ -62,6 +67,7 @@ pub fn clean(request: &mut Request) {
     request.path.clear();
     request.trailers.clear();
     request.secure = false;
+    request.tls = None;
     request.host = None;
     request.logged.clear();
     request.connected = None;
@@ -70,4 +76,6 @@ pub fn clean(request: &mut Request) {
     request.route.reset();
     request.trace = None;
     request.proxied = None;
+    request.charge.set(0);
+    request.tunnel = false;
 }

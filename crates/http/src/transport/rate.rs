@@ -32,17 +32,23 @@ impl Rate {
                 }
                 self.sleep = None;
             }
-            let seconds = self.since.elapsed().as_secs() + 1;
-            let allowed = self.after.saturating_add(self.rate.saturating_mul(seconds)).saturating_sub(self.sent);
+            let allowed = self.allowed();
             if allowed > 0 {
                 return Poll::Ready(allowed);
             }
+            let seconds = self.since.elapsed().as_secs() + 1;
             let over = self.sent.saturating_sub(self.after) + 1;
             let wait = Duration::from_millis(over.saturating_mul(1000) / self.rate);
             let next = Duration::from_secs(seconds).min(wait.max(Duration::from_millis(1)));
             self.sleep =
                 Some(Box::pin(sleep_until(self.since + next.max(self.since.elapsed() + Duration::from_millis(10)))));
         }
+    }
+
+    /// How many bytes may be sent now.
+    pub fn allowed(&self) -> u64 {
+        let seconds = self.since.elapsed().as_secs() + 1;
+        self.after.saturating_add(self.rate.saturating_mul(seconds)).saturating_sub(self.sent)
     }
 
     pub fn sent(&mut self, bytes: u64) {

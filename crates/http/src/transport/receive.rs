@@ -4,13 +4,13 @@
 //! and in an unlinked temporary file beyond that.
 
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wire::h1::{Chunk, ChunkedDecoder, Framing, Span};
 
 use super::Conn;
+use super::memory;
 use super::pool::READ;
 use super::sender::Sender;
 use crate::config::Settings;
@@ -196,7 +196,9 @@ pub async fn buffer(
                     return Err(too_large_chunked(settings, total - len as u64, len));
                 }
                 let data = &request.buf[at..at + len];
-                store.add(data, settings).map_err(|error| {
+                let added = store.add(data, settings);
+                request.charge.set(store.memory());
+                added.map_err(|error| {
                     Failure::Refused(
                         500,
                         format!("cannot buffer a request body in {}: {error}", settings.temporary().display()),
@@ -245,6 +247,7 @@ async fn buffer_in_place(
     if request.buf.len() < end {
         say_continue(conn, request, sender, settings).await?;
         request.buf.reserve_exact(end - request.buf.len());
+        request.charge.set(request.buf.capacity());
     }
     while request.buf.len() < end {
         let missing = end - request.buf.len();
@@ -311,9 +314,17 @@ fn too_large() -> Failure {
 }
 
 impl Store {
+    /// Bytes of memory.
+    fn memory(&self) -> usize {
+        match self {
+            Store::Memory(bytes) => bytes.len(),
+            Store::File(..) => 0,
+        }
+    }
+
     fn add(&mut self, data: &[u8], settings: &Settings) -> io::Result<()> {
         if let Store::Memory(bytes) = self {
-            if (bytes.len() + data.len()) as u64 <= settings.client_body_buffer_size {
+            if !memory::is_over() && (bytes.len() + data.len()) as u64 <= settings.client_body_buffer_size {
                 bytes.extend_from_slice(data);
                 return Ok(());
             }
@@ -403,7 +414,7 @@ impl Pump {
                     self.at = 0;
                     if std::mem::take(&mut self.expect_continue) && !sender.started {
                         sender.informational(100, &[]);
-                        let _ = sender.try_flush(conn.stream.as_raw_fd());
+                        let _ = sender.try_flush(&mut conn.stream);
                     }
                     self.raw.reserve(READ);
                     let max = room.max(READ).min(self.decoder.read_limit());

@@ -4,7 +4,7 @@
 //! The clock counts only time in which the worker ran: a long call into an application on the worker's own thread
 //! must not make the clients that waited for it late.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
@@ -15,9 +15,38 @@ const LARGEST_STEP: u64 = 2 * TICK;
 /// How long an idle connection is kept once the worker drains: a request that is on its way still gets its answer.
 pub const DRAIN_IDLE: u64 = 1000;
 
+/// When there is hardly a place for another connection: how long a head may take, in ms.
+const LONGEST_HEAD: u64 = 2000;
+/// How long a connection may be idle then.
+const LONGEST_IDLE: u64 = 1000;
+/// When there is no place at all: how long nothing may come of a body, or be taken of an answer.
+const LONGEST_WAIT: u64 = 2000;
+/// The most connections that are given up at once.
+const MOST_SHED: usize = 32;
+/// The limit of a connection that is given up.
+const SHED: u64 = 1;
+
+/// Bits of a moment that tell the order within a tick.
+const ORDER: u32 = 16;
+
+/// What a connection is about.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Phase {
+    /// It waits for a request.
+    Idle,
+    /// The head of one has begun.
+    Reading,
+    Busy,
+    /// A body or room for an answer is waited for.
+    Waiting,
+}
+
 #[derive(Default)]
 pub struct Registry {
     now: AtomicU64,
+    /// Limits set so far: tells which of two is older within a tick. Counted by the driving thread alone.
+    count: AtomicU64,
     entries: Mutex<Entries>,
 }
 
@@ -31,10 +60,13 @@ struct Entries {
 pub struct Watch {
     /// Time of the registry's clock at which to give up; 0 = never.
     until: AtomicU64,
-    /// Of an idle one: time up to which it is kept when the worker drains.
+    /// When the limit was set: the peer was last heard of, or took something. With `ORDER` bits of the registry's count
+    /// below the time.
+    armed: AtomicU64,
+    /// Of an idle one: time up to which it is kept when the worker drains. Of one whose head arrives: since when.
     least: AtomicU64,
-    /// Between two requests.
-    idle: AtomicBool,
+    /// A [`Phase`].
+    phase: AtomicU8,
     waker: Mutex<Option<Waker>>,
     index: u32,
 }
@@ -61,14 +93,56 @@ impl Registry {
 
     /// Gives `watch` so many milliseconds from now; 0 = no limit.
     pub fn arm(&self, watch: &Watch, ms: u64) {
-        let until = if ms == 0 { 0 } else { self.now.load(Relaxed) + ms };
-        watch.until.store(until, Relaxed);
+        let now = self.now.load(Relaxed);
+        let count = self.count.load(Relaxed).wrapping_add(1);
+        self.count.store(count, Relaxed);
+        watch.armed.store(now << ORDER | (count & ((1 << ORDER) - 1)), Relaxed);
+        watch.until.store(if ms == 0 { 0 } else { now + ms }, Relaxed);
     }
 
     /// `watch` waits between two requests from now on; for `least` milliseconds even if the worker drains.
     pub fn rest(&self, watch: &Watch, least: u64) {
         watch.least.store(if least == 0 { 0 } else { self.now.load(Relaxed) + least }, Relaxed);
         watch.set_idle(true);
+    }
+
+    /// The head of a request has begun on `watch`.
+    pub fn read(&self, watch: &Watch) {
+        watch.least.store(self.now.load(Relaxed), Relaxed);
+        watch.phase.store(Phase::Reading as u8, Relaxed);
+    }
+
+    /// Gives up some connections for new ones, as many at once as nginx does: those whose head takes long to arrive, or
+    /// else idle ones, or else, if it is `urgent`, those that wait for a peer that does not move, or else any that are
+    /// idle. Those first that have waited longest. How many.
+    pub fn shed(&self, urgent: bool) -> usize {
+        let now = self.now.load(Relaxed);
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |watch: &Watch| match watch.is(Phase::Reading) {
+            true => watch.least.load(Relaxed) << ORDER,
+            false => watch.armed.load(Relaxed),
+        };
+        let candidates = |phase: Phase, longest: u64| {
+            let all = entries.watches.iter().flatten().filter(|watch| watch.is(phase) && !watch.is_shed());
+            all.filter(|watch| (since(watch) >> ORDER) + longest <= now).collect::<Vec<_>>()
+        };
+        let mut found = candidates(Phase::Reading, LONGEST_HEAD);
+        for (phase, longest, only_urgent) in
+            [(Phase::Idle, LONGEST_IDLE, false), (Phase::Waiting, LONGEST_WAIT, true), (Phase::Idle, 0, true)]
+        {
+            if found.is_empty() && (urgent || !only_urgent) {
+                found = candidates(phase, longest);
+            }
+        }
+        let count = (found.len() / 8).clamp(1, MOST_SHED).min(found.len());
+        if count < found.len() {
+            found.select_nth_unstable_by_key(count, |watch| since(watch));
+        }
+        for watch in &found[..count] {
+            watch.until.store(SHED, Relaxed);
+            watch.wake();
+        }
+        count
     }
 
     pub fn expired(&self, watch: &Watch) -> bool {
@@ -91,7 +165,7 @@ impl Registry {
     pub fn drain(&self) {
         let soon = self.now.load(Relaxed) + DRAIN_IDLE;
         self.each(|watch| {
-            if watch.idle.load(Relaxed) {
+            if watch.is(Phase::Idle) {
                 let until = watch.until.load(Relaxed);
                 let soon = soon.max(watch.least.load(Relaxed));
                 watch.until.store(if until == 0 { soon } else { until.min(soon) }, Relaxed);
@@ -112,8 +186,8 @@ impl Registry {
 
 impl Watch {
     fn new(index: u32) -> Watch {
-        let (until, least) = (AtomicU64::new(0), AtomicU64::new(0));
-        Watch { until, least, idle: AtomicBool::new(true), waker: Mutex::new(None), index }
+        let [until, armed, least] = [const { AtomicU64::new(0) }; 3];
+        Watch { until, armed, least, phase: AtomicU8::new(Phase::Idle as u8), waker: Mutex::new(None), index }
     }
 
     /// The task to wake when the limit is reached.
@@ -124,14 +198,33 @@ impl Watch {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes its task.
+    pub fn wake(&self) {
         if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake_by_ref();
         }
     }
 
     pub fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Relaxed);
+        let phase = if idle { Phase::Idle } else { Phase::Busy };
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// The peer is waited for, or not any more; in the middle of a request.
+    pub fn set_waiting(&self, waiting: bool) {
+        let (from, to) = if waiting { (Phase::Busy, Phase::Waiting) } else { (Phase::Waiting, Phase::Busy) };
+        if self.is(from) {
+            self.phase.store(to as u8, Relaxed);
+        }
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Relaxed) == phase as u8
+    }
+
+    /// It was given up for others.
+    pub fn is_shed(&self) -> bool {
+        self.until.load(Relaxed) == SHED
     }
 }
 
@@ -148,6 +241,33 @@ mod tests {
         assert!(!registry.expired(&watch));
         registry.tick(TICK);
         assert!(registry.expired(&watch));
+    }
+
+    #[test]
+    fn connections_are_given_up_for_others() {
+        let registry = Registry::default();
+        let watches: Vec<_> = (0..40).map(|_| registry.add()).collect();
+        let shed = |range: std::ops::Range<usize>| watches[range].iter().filter(|watch| watch.is_shed()).count();
+        for (index, watch) in watches.iter().enumerate() {
+            registry.arm(watch, 60_000);
+            watch.set_idle(index >= 20);
+            if index == 29 {
+                registry.tick(TICK);
+            }
+        }
+        registry.read(&watches[3]);
+        watches[5].set_waiting(true);
+        assert_eq!(registry.shed(false), 0, "nobody has waited for long");
+        assert_eq!((registry.shed(true), shed(20..30)), (2, 2), "one in eight of the idle ones, the oldest");
+        (0..2).for_each(|_| registry.tick(500));
+        assert_eq!((registry.shed(false), shed(20..30)), (2, 4));
+        (0..3).for_each(|_| registry.tick(500));
+        assert_eq!((registry.shed(false), shed(3..4)), (1, 1), "first a head that does not come");
+        assert!(registry.expired(&watches[3]));
+        while registry.shed(false) > 0 {}
+        assert_eq!((shed(20..40), shed(0..20)), (20, 1));
+        assert_eq!((registry.shed(true), shed(5..6)), (1, 1), "last one that waits for its peer");
+        assert_eq!(registry.shed(true), 0, "never those that are answered");
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! The sending half of an HTTP/1 exchange: heads and pieces of bodies in, bytes on the socket out.
+//! The sending half of an exchange: heads and pieces of bodies in, bytes on the socket out. `write` and this file frame
+//! for HTTP/1, `frames` for a stream of HTTP/2; what goes on before is the same.
 //!
 //! `Sender` decides the framing (RFC 9112 section 6), keeps the application to its Content-Length, drops bodies where
 //! there must be none (RFC 9110 section 6.4.1), and queues what the socket does not take yet. It does no waiting of
 //! its own: `poll_flush` is for a task, `try_flush` for code that must not wait.
 
+mod frames;
 mod staged;
 mod write;
 
-pub use staged::PIECE;
+pub use staged::{PIECE, Passed};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use wire::h1::{Method, Version, encode};
 
 use super::clock::{self, Common};
+use super::memory::Charge;
 use super::rate::Rate;
 use crate::config::Settings;
 use crate::exchange::{Chunk, Request, ResponseHead};
@@ -58,6 +61,10 @@ pub struct Sender {
     framing: Framing,
     version: Version,
     bodyless: bool,
+    /// The client came by TLS.
+    secure: bool,
+    /// The stream holds something back of what was written to it.
+    held: bool,
     /// The head of the final answer is encoded.
     pub started: bool,
     /// The answer is complete in the queue.
@@ -89,6 +96,14 @@ pub struct Sender {
     rate: Option<Box<Rate>>,
     /// The body goes through stages.
     staged: Option<Box<staged::Staged>>,
+    /// What the client has not taken.
+    charge: Charge,
+    /// It goes over a stream of HTTP/2.
+    frames: Option<Box<frames::Frames>>,
+    /// What became of it there.
+    pub passed: Option<Box<Passed>>,
+    /// Nothing follows any more: the answer is broken off where it is.
+    is_cut: bool,
 }
 
 /// What stands between an application's answer and the client.
@@ -121,6 +136,8 @@ pub struct Kept {
     pub body: Vec<Chunk>,
     /// The body is wanted.
     with_body: bool,
+    /// But nobody will look at it.
+    only_head: bool,
     /// It is longer than what may be kept, and incomplete.
     pub too_long: bool,
     /// It was broken off.
@@ -140,6 +157,8 @@ impl Sender {
             framing: Framing::None,
             version: Version::Http11,
             bodyless: false,
+            secure: false,
+            held: false,
             started: false,
             ended: false,
             keep_alive: false,
@@ -156,6 +175,10 @@ impl Sender {
             framing_bytes: 0,
             rate: None,
             staged: None,
+            charge: Charge::default(),
+            frames: None,
+            passed: None,
+            is_cut: false,
         }
     }
 
@@ -164,12 +187,14 @@ impl Sender {
         self.configure(settings);
         self.version = request.head.version;
         self.bodyless = request.head.method == Method::Head;
+        self.secure = request.secure;
         self.begin_exchange(keep_alive);
     }
 
-    /// From now on other settings hold.
-    pub fn use_settings(&mut self, settings: &Arc<Settings>) {
+    /// From now on other settings hold. `secure`: the client came by TLS, as far as is known now.
+    pub fn use_settings(&mut self, settings: &Arc<Settings>, secure: bool) {
         self.configure(settings);
+        self.secure = secure;
     }
 
     /// Lets `filter` see the head of the answer first.
@@ -180,6 +205,11 @@ impl Sender {
     /// Keeps the answer: nothing is sent.
     pub fn keep(&mut self) {
         self.kept = Some(Box::new(Kept { with_body: true, ..Kept::default() }));
+    }
+
+    /// Keeps the head of the answer: nothing is sent, and the body dropped.
+    pub fn keep_head(&mut self) {
+        self.kept = Some(Box::new(Kept { with_body: true, only_head: true, ..Kept::default() }));
     }
 
     /// The answer that was kept; another one may be begun.
@@ -218,6 +248,11 @@ impl Sender {
         self.rate = Rate::new(rate, after).map(Box::new);
     }
 
+    /// Nothing may be sent just now, whatever the socket would take.
+    pub fn must_pause(&self) -> bool {
+        self.rate.as_ref().is_some_and(|rate| rate.allowed() == 0)
+    }
+
     /// Bytes of the body that were accepted for sending, with what frames it: what nginx counts.
     pub fn framed_bytes(&self) -> u64 {
         self.body_bytes + self.framing_bytes
@@ -233,6 +268,7 @@ impl Sender {
         self.configure(settings);
         self.version = Version::Http11;
         self.bodyless = false;
+        self.secure = false;
         self.begin_exchange(false);
     }
 
@@ -244,13 +280,15 @@ impl Sender {
 
     fn begin_exchange(&mut self, keep_alive: bool) {
         self.framing = Framing::None;
-        self.head.clear();
+        self.clear_head();
         self.filter = None;
         self.kept = None;
         self.head_bytes = 0;
         self.framing_bytes = 0;
         self.rate = None;
         self.staged = None;
+        self.passed = None;
+        self.is_cut = false;
         self.started = false;
         self.ended = false;
         self.keep_alive = keep_alive;
@@ -258,6 +296,9 @@ impl Sender {
         self.broken = false;
         self.body_bytes = 0;
         self.trailers.clear();
+        if let Some(frames) = &mut self.frames {
+            frames.begin();
+        }
     }
 
     /// The settings that hold.
@@ -267,11 +308,16 @@ impl Sender {
 
     /// Whether everything accepted has been written to the socket.
     pub fn is_flushed(&self) -> bool {
-        self.is_written() && (self.staged.is_none() || !self.has_waiting()) && (self.kept.is_none() || !self.is_stuck())
+        self.is_written()
+            && !self.held
+            && self.staged.as_ref().is_none_or(|staged| !staged.is_waiting() && !staged.holds_back())
+            && (self.kept.is_none() || !self.is_stuck())
     }
 
     fn is_written(&self) -> bool {
-        self.out_done == self.out.len() && self.queue.is_empty()
+        self.out_done == self.out.len()
+            && self.queue.is_empty()
+            && self.frames.as_ref().is_none_or(|frames| frames.is_settled())
     }
 
     fn has_waiting(&self) -> bool {
@@ -283,14 +329,20 @@ impl Sender {
         self.kept.as_ref().is_some_and(|kept| kept.too_long && !kept.aborted)
     }
 
-    /// Bytes of memory that wait for the socket.
+    /// Bytes of memory that wait for the socket, or to be made into what does.
     pub fn pending(&self) -> usize {
-        self.out.len() - self.out_done + self.queued
+        self.out.len() - self.out_done + self.queued + self.staged.as_ref().map_or(0, |staged| staged.held())
     }
 
     /// An interim answer (RFC 9110 section 15.2): `fields` are encoded lines. Not for HTTP/1.0 clients.
     pub fn informational(&mut self, status: u16, fields: &[u8]) {
-        if self.version == Version::Http11 && !self.started {
+        if self.started {
+            return;
+        }
+        if self.frames.is_some() {
+            return self.inform_by_frame(status, fields);
+        }
+        if self.version == Version::Http11 {
             let mut bytes = Vec::with_capacity(64 + fields.len());
             encode::status_line(&mut bytes, true, status, None);
             bytes.extend_from_slice(fields);
@@ -327,6 +379,9 @@ impl Sender {
     pub fn begin(&mut self, mut head: ResponseHead) {
         debug_assert!(!self.started);
         self.started = true;
+        if self.refuses(&head) {
+            head = ResponseHead::new(501);
+        }
         if let Some(kept) = &mut self.kept {
             self.framing = Framing::Close;
             kept.head = head;
@@ -343,11 +398,15 @@ impl Sender {
         // Given back below: counting it would cost two writes to memory that is shared.
         let own_settings = self.settings.take();
         let settings = own_settings.as_deref();
+        if let Some(settings) = settings {
+            settings.secure_headers.apply(&mut head, settings.headers.fixed(), self.secure);
+        }
         let may_chunk = settings.is_none_or(|settings| settings.chunked_transfer_encoding);
-        let may_chunk = may_chunk && self.version == Version::Http11;
-        if !head.stages.is_empty() {
-            let stages = std::mem::take(&mut head.stages);
+        let may_chunk = may_chunk && self.version == Version::Http11 && self.frames.is_none();
+        if !head.stages.is_empty() || head.coder.is_some() {
+            let mut stages = std::mem::take(&mut head.stages);
             let length = head.length;
+            stages.extend(head.coder.take());
             if !stages.iter().all(|stage| stage.keeps_length()) {
                 head.length = None;
             }
@@ -362,11 +421,18 @@ impl Sender {
             _ if without_body => Framing::None,
             Some(length) => Framing::Length(length),
             None if may_chunk => Framing::Chunked,
+            None if self.frames.is_some() => Framing::Close,
             None => {
                 self.keep_alive = false;
                 Framing::Close
             }
         };
+        if self.frames.is_some() {
+            self.settings = own_settings;
+            self.begin_frames(&head);
+            self.head = head;
+            return;
+        }
         let mut own = Vec::new();
         let fits = self.queue.is_empty();
         let out = if fits { &mut self.out } else { &mut own };
@@ -420,6 +486,9 @@ impl Sender {
     pub fn switch_protocols(&mut self, head: ResponseHead) {
         self.started = true;
         self.framing = Framing::Close;
+        if self.frames.is_some() {
+            return self.open_tunnel(head);
+        }
         let common = self.settings.as_deref().map(Common::from).unwrap_or_default();
         clock::common_head(&mut self.out, &head, common);
         self.out.extend_from_slice(&head.fields);
@@ -493,14 +562,17 @@ impl Sender {
     fn keep_chunk(&mut self, chunk: Chunk) {
         if let Some(kept) = &mut self.kept
             && kept.with_body
+            && !kept.only_head
             && !kept.too_long
         {
             kept.size += chunk.memory().map_or(0, <[u8]>::len);
             if kept.size > MOST_KEPT {
                 kept.too_long = true;
                 kept.body = Vec::new();
+                self.charge.set(0);
                 return;
             }
+            self.charge.set(kept.size);
             match (kept.body.last_mut(), chunk.memory()) {
                 (Some(Chunk::Bytes(last)), Some(bytes)) if last.len() < COPY => last.extend_from_slice(bytes),
                 _ => kept.body.push(chunk),
@@ -510,7 +582,7 @@ impl Sender {
 
     /// Adds trailer fields, encoded lines (RFC 9112 section 7.1.2). Where the body is not chunked they are dropped.
     pub fn trailer(&mut self, fields: &[u8]) {
-        if self.framing == Framing::Chunked {
+        if self.framing == Framing::Chunked || self.frames.is_some() && self.framing != Framing::None {
             self.trailers.extend_from_slice(fields);
         }
     }
@@ -555,6 +627,9 @@ impl Sender {
             }
             _ => {}
         }
+        if let Some(frames) = &mut self.frames {
+            if self.fault == Some(Fault::TooShort) { frames.abort() } else { frames.close() }
+        }
     }
 
     /// The answer cannot be completed: the client must notice, so the connection ends without the last chunk.
@@ -564,18 +639,22 @@ impl Sender {
         self.staged = None;
         if let Some(kept) = &mut self.kept {
             kept.aborted = true;
+        } else if let Some(frames) = &mut self.frames {
+            frames.abort();
         }
     }
 
     /// Whether a Content-Length was given and all of it is here.
     pub fn is_satisfied(&self) -> bool {
         matches!(self.framing, Framing::Length(0) | Framing::None)
+            || self.staged.as_ref().is_some_and(|staged| staged.is_satisfied())
     }
 
     /// How many of `len` further bytes the framing lets through.
     fn allow(&mut self, len: u64) -> u64 {
         let allowed = match &mut self.framing {
             Framing::None => 0,
+            _ if self.is_cut => 0,
             Framing::Chunked | Framing::Close => len,
             Framing::Length(left) => {
                 let allowed = len.min(*left);
@@ -591,7 +670,14 @@ impl Sender {
     }
 
     fn chunk_head(&mut self, len: u64) {
-        if self.framing == Framing::Chunked {
+        if self.framing != Framing::Chunked {
+            return;
+        }
+        if self.queue.is_empty() {
+            let before = self.out.len();
+            encode::chunk_head(&mut self.out, len as usize);
+            self.framing_bytes += (self.out.len() - before) as u64;
+        } else {
             let mut head = Vec::with_capacity(18);
             encode::chunk_head(&mut head, len as usize);
             self.framing_bytes += head.len() as u64;
@@ -622,7 +708,8 @@ impl Sender {
     /// Drops what is queued: the connection is dead. It does not count as sent.
     pub fn clear_queue(&mut self) {
         let queued: u64 = self.queue.iter().map(Chunk::len).sum();
-        let unsent = queued - self.front_done + (self.out.len() - self.out_done) as u64;
+        let current = self.frames.as_mut().map_or(0, |frames| frames.clear());
+        let unsent = queued - self.front_done + (self.out.len() - self.out_done) as u64 + current;
         self.body_bytes = self.body_bytes.saturating_sub(unsent);
         self.out.clear();
         self.out_done = 0;
@@ -630,7 +717,9 @@ impl Sender {
         self.front_done = 0;
         self.queued = 0;
         self.corked = false;
+        self.held = false;
         self.staged = None;
+        self.charge.set(0);
         if let Some(kept) = &mut self.kept {
             kept.aborted = true;
         }
@@ -643,18 +732,27 @@ impl Sender {
             self.out = Vec::with_capacity(1024);
         }
         self.queue.shrink_to(8);
-        self.head.clear();
+        self.clear_head();
         self.filter = None;
         self.kept = None;
         self.rate = None;
+        self.frames = None;
+        self.passed = None;
     }
 
     /// A new head, with the memory of the one before.
     pub fn recycled_head(&mut self, status: u16) -> ResponseHead {
+        self.clear_head();
         let mut head = std::mem::take(&mut self.head);
-        head.clear();
         head.status = status;
         head
+    }
+
+    /// One without a status is empty already.
+    fn clear_head(&mut self) {
+        if self.head.status != 0 {
+            self.head.clear();
+        }
     }
 }
 

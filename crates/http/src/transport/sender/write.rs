@@ -23,10 +23,25 @@ impl Sender {
         stream: &mut Stream,
         progress: &mut bool,
     ) -> Poll<io::Result<()>> {
+        let polled = self.poll_write_out(cx, stream, progress);
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.size);
+        self.charge.set(self.pending() + kept);
+        polled
+    }
+
+    fn poll_write_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        progress: &mut bool,
+    ) -> Poll<io::Result<()>> {
         let mut turns = 0;
         loop {
             if self.kept.is_some() && self.is_stuck() {
                 return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
+            if self.staged.is_some() && self.is_flush_due() {
+                self.flush_stages();
             }
             if self.staged.is_some() && self.is_written() && self.has_waiting() {
                 turns += 1;
@@ -45,7 +60,7 @@ impl Sender {
                 None => u64::MAX,
                 Some(rate) => match rate.poll(cx) {
                     Poll::Ready(most) => most,
-                    Poll::Pending if self.is_flushed() => u64::MAX,
+                    Poll::Pending if self.is_written() => u64::MAX,
                     Poll::Pending => {
                         // The client is not slow: it is us who wait.
                         *progress = true;
@@ -53,7 +68,21 @@ impl Sender {
                     }
                 },
             };
-            if most != u64::MAX && !self.is_flushed() {
+            if let Stream::H2(stream) = stream {
+                match self.poll_frames(cx, stream, most) {
+                    Poll::Ready(Ok(Some(sent))) => {
+                        *progress = true;
+                        if let Some(rate) = &mut self.rate {
+                            rate.sent(sent as u64);
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            if most != u64::MAX && !self.is_written() {
                 match self.poll_limited(cx, stream, most) {
                     Poll::Ready(Ok(())) => *progress = true,
                     other => return other,
@@ -67,13 +96,19 @@ impl Sender {
                     if std::mem::take(&mut self.corked) {
                         stream.cork(false);
                     }
-                    return Poll::Ready(Ok(()));
+                    let flushed = stream.poll_flush(cx);
+                    self.held = flushed.is_pending();
+                    *progress |= self.held && stream.moved();
+                    return flushed;
                 }
                 match stream.poll_write(cx, &self.out[self.out_done..]) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(n)) => self.out_done += n,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        *progress |= stream.moved();
+                        return Poll::Pending;
+                    }
                 }
                 *progress = true;
                 continue;
@@ -99,7 +134,10 @@ impl Sender {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => self.advance(n),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    *progress |= stream.moved();
+                    return Poll::Pending;
+                }
             }
             *progress = true;
         }
@@ -138,28 +176,74 @@ impl Sender {
         }
     }
 
-    /// Writes what the socket takes at once. Files wait for `poll_flush`. Asks the socket itself and not the runtime,
-    /// which learns of new room only when it gets its turn.
-    pub fn try_flush(&mut self, socket: RawFd) -> io::Result<()> {
-        if self.rate.is_some() {
-            return Ok(());
+    /// Writes what the stream takes at once. Files wait for `poll_flush`.
+    pub fn try_flush(&mut self, stream: &mut Stream) -> io::Result<()> {
+        if let Stream::H2(stream) = stream {
+            if self.rate.is_some() || self.kept.is_some() {
+                return if self.is_stuck() { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(()) };
+            }
+            loop {
+                while self.step_stages()? {}
+                self.try_frames(stream)?;
+                if self.staged.is_none() || !self.is_written() || !(self.is_flush_due() || self.memory_waits()) {
+                    return Ok(());
+                }
+            }
         }
+        let done = self.try_flush_by(|slices| stream.try_write(slices));
+        self.held = stream.holds_back();
+        done
+    }
+
+    /// The same on a plain stream's socket.
+    pub fn try_flush_socket(&mut self, socket: RawFd) -> io::Result<()> {
+        self.try_flush_by(|slices| sys::send_slices(socket, slices))
+    }
+
+    fn try_flush_by(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
         if self.kept.is_some() && self.is_stuck() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        while !self.is_flushed() {
+        loop {
+            while self.step_stages()? {}
             let mut slices = [IoSlice::new(&[]); 16];
             let count = self.slices(&mut slices);
             if count == 0 {
                 return Ok(());
             }
-            match sys::send_slices(socket, &slices[..count]) {
-                Ok(n) => self.advance(n),
+            let most = self.rate.as_ref().map_or(u64::MAX, |rate| rate.allowed());
+            let first = slices[0];
+            let written = match usize::try_from(most).unwrap_or(usize::MAX) {
+                0 => return Ok(()),
+                usize::MAX => write(&slices[..count]),
+                most => write(&[IoSlice::new(&first[..first.len().min(most)])]),
+            };
+            match written {
+                Ok(n) => {
+                    self.advance(n);
+                    if let Some(rate) = &mut self.rate {
+                        rate.sent(n as u64);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+    }
+
+    /// Takes stages a step on, as far as no file is to be read; `true`: there may be another one.
+    fn step_stages(&mut self) -> io::Result<bool> {
+        if self.staged.is_none() {
+            return Ok(false);
+        }
+        if self.is_flush_due() {
+            self.flush_stages();
+        }
+        if !self.is_written() || !self.memory_waits() {
+            return Ok(false);
+        }
+        self.expand()?;
+        Ok(true)
     }
 
     /// The memory at the head of the queue.
@@ -183,7 +267,7 @@ impl Sender {
     }
 
     /// Notes that `n` bytes were written.
-    fn advance(&mut self, mut n: usize) {
+    pub(super) fn advance(&mut self, mut n: usize) {
         let head = n.min(self.out.len() - self.out_done);
         self.out_done += head;
         n -= head;

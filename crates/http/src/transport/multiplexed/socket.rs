@@ -1,0 +1,152 @@
+//! The socket below a connection with many streams. What is written is gathered, and leaves once a turn in one piece:
+//! frames are short, and a system call for each would cost more than all the rest.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::transport::Conn;
+
+/// From so many gathered bytes on the socket must take some before there is room for more.
+const HIGH: usize = 64 * 1024;
+/// Gathering memory larger than this is given back when all is sent.
+const KEPT: usize = 16 * 1024;
+
+/// A connection, with what is read of it already and what is not sent yet.
+pub struct Socket {
+    pub conn: Conn,
+    early: Vec<u8>,
+    early_done: usize,
+    out: Vec<u8>,
+    out_done: usize,
+    /// Bytes read so far.
+    pub read: u64,
+    /// Grows with what the socket takes.
+    pub written: u64,
+}
+
+impl Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.early_done < self.early.len() {
+            let len = buf.remaining().min(self.early.len() - self.early_done);
+            buf.put_slice(&self.early[self.early_done..self.early_done + len]);
+            self.early_done += len;
+            if self.early_done == self.early.len() {
+                self.early = Vec::new();
+                self.early_done = 0;
+            }
+        } else {
+            ready!(self.conn.stream.poll_read_buf(cx, buf))?;
+        }
+        self.read += (buf.filled().len() - before) as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is gathered.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out_done < self.out.len() {
+            ready!(self.poll_write_out(cx, 0))?;
+        }
+        if self.out.capacity() > KEPT {
+            self.out = Vec::new();
+        }
+        let flushed = self.conn.stream.poll_flush(cx);
+        self.written += u64::from(flushed.is_pending() && self.conn.stream.moved());
+        flushed
+    }
+
+    /// Writes until at most `left` bytes are left.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        while self.out.len() - self.out_done > left {
+            let n = ready!(self.conn.stream.poll_write(cx, &self.out[self.out_done..]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out_done += n;
+            self.written += n as u64;
+        }
+        if self.out_done == self.out.len() {
+            self.out.clear();
+        } else {
+            self.out.drain(..self.out_done);
+        }
+        self.out_done = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out.len() - self.out_done < HIGH { Poll::Ready(Ok(())) } else { self.poll_write_out(cx, HIGH / 2) }
+    }
+}
+
+/// The socket as the codec has it.
+pub struct Port(Arc<Mutex<Socket>>);
+
+impl Port {
+    /// `early`: what was read already.
+    pub fn new(conn: Conn, early: Vec<u8>) -> Port {
+        let socket = Socket { conn, early, early_done: 0, out: Vec::new(), out_done: 0, read: 0, written: 0 };
+        Port(Arc::new(Mutex::new(socket)))
+    }
+
+    /// Another hold of the same.
+    pub fn share(&self) -> Port {
+        Port(self.0.clone())
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Socket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket back, if nobody else holds it.
+    pub fn into_inner(self) -> Option<Socket> {
+        Arc::into_inner(self.0).map(|socket| socket.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl AsyncRead for Port {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut socket = self.lock();
+        ready!(socket.poll_room(cx))?;
+        socket.out.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut socket = self.lock();
+        ready!(socket.poll_room(cx))?;
+        let mut len = 0;
+        for slice in slices {
+            socket.out.extend_from_slice(slice);
+            len += slice.len();
+        }
+        Poll::Ready(Ok(len))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The task that drives the connection flushes, at the end of its turn.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_flush(cx)
+    }
+}
