@@ -16,6 +16,7 @@ use crate::log::{AccessLogs, ErrorLog};
 use crate::runtime::{Change, Task};
 use crate::slots::{Slot, State};
 use crate::sys;
+use crate::transport::memory;
 use crate::transport::registry::Registry;
 
 /// How requests get to the application.
@@ -89,11 +90,17 @@ pub struct Engine {
     last_slow: AtomicU64,
     /// How long the runtime's thread had waited for a processor when it was last looked at, in nanoseconds.
     delayed: AtomicU64,
+    /// When it was last told that connections, and memory, are not enough; in seconds.
+    told_full: AtomicU64,
+    told_memory: AtomicU64,
 }
 
 impl Engine {
     /// Fails when the process is out of descriptors.
     pub fn new(parts: Parts) -> io::Result<Arc<Engine>> {
+        // Those that the master did not map: the configuration was read by the worker itself.
+        parts.config.zones.map(None).map_err(io::Error::other)?;
+        memory::set_limit(parts.config.main.worker_memory);
         Ok(Arc::new(Engine {
             jobs: Jobs::new(&parts.slots[parts.index]),
             inbox: Inbox::new()?,
@@ -120,6 +127,8 @@ impl Engine {
             slow_calls: AtomicU32::new(0),
             last_slow: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
+            told_full: AtomicU64::new(0),
+            told_memory: AtomicU64::new(0),
         }))
     }
 
@@ -141,6 +150,11 @@ impl Engine {
     /// This worker's row in shared memory.
     pub fn slot(&self) -> &'static Slot {
         &self.slots[self.index]
+    }
+
+    /// The number of this worker's row.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// The rows of all workers.
@@ -327,6 +341,39 @@ impl Engine {
         slots
             .filter(move |(index, slot)| *index != own && slot.state.load(Relaxed) == State::Ready as u32)
             .map(|(_, s)| s)
+    }
+
+    /// Makes room for new connections before there is none: idle ones end, those first that have waited longest; and when
+    /// there is no place at all, those whose head takes long to arrive.
+    pub fn make_room(&self) {
+        let most = self.config.main.worker_connections;
+        let open = self.slot().connections.load(Relaxed);
+        if open < most - most / 16 || self.registry.shed(open >= most) == 0 {
+            return;
+        }
+        if self.is_new_second(&self.told_full) {
+            self.log.warning(format_args!("{most} worker_connections are not enough, reusing connections"));
+        }
+    }
+
+    /// Whether too much memory is held for another request, see `worker_memory`.
+    pub fn is_out_of_memory(&self) -> bool {
+        if !memory::is_over() {
+            return false;
+        }
+        if self.is_new_second(&self.told_memory) {
+            let (held, limit) = (memory::held(), memory::limit());
+            self.log.warning(format_args!(
+                "worker_memory of {limit} bytes is not enough, {held} bytes are held: requests are answered 503"
+            ));
+        }
+        true
+    }
+
+    /// Whether the second is another one than when it was asked last: not everything is told each time.
+    fn is_new_second(&self, last: &AtomicU64) -> bool {
+        let now = sys::time::coarse_monotonic_ms() / 1000;
+        last.swap(now, Relaxed) != now
     }
 
     /// Whether there is no place for another connection.

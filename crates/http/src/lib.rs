@@ -20,5 +20,7 @@ pub mod runtime;
 pub mod slots;
 pub mod stage;
 pub mod sys;
+pub mod tls;
 pub mod transport;
 pub mod variables;
+pub mod zone;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::{Chunk, FileSlice, Request, ResponseHead};
 use crate::sys;
+use crate::transport::memory::Charge;
 
 use super::output::{Gone, Severity};
 
@@ -42,6 +43,8 @@ struct State {
     events: Vec<Event>,
     /// Bytes of memory in `events`, and in what the task took and has not sent yet.
     buffered: usize,
+    /// Memory in `events`.
+    charge: Charge,
     /// The client is gone, or the worker does not want the answer any more.
     gone: bool,
     /// The request, given back when the application is done with it.
@@ -70,6 +73,7 @@ impl Channel {
             state: Mutex::new(State {
                 events: Vec::new(),
                 buffered: 0,
+                charge: Charge::default(),
                 gone: false,
                 request: None,
                 finished: false,
@@ -137,6 +141,7 @@ impl Channel {
         }
         if !state.gone {
             state.buffered += len;
+            state.charge.add(len);
             state.events.push(Event::Body(chunk));
         }
         state
@@ -179,6 +184,7 @@ impl Channel {
             return Poll::Pending;
         }
         std::mem::swap(events, &mut state.events);
+        state.charge.set(0);
         Poll::Ready(())
     }
 

@@ -5,13 +5,14 @@
 //! flushes it; past `HIGH` bytes unsent the application waits until there are fewer than `LOW`. Once the answer is
 //! complete the connection takes its sender back and goes on, while the application may still be busy.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 
+use super::Gone;
 use super::inbox::Resume;
-use super::link::{self, HIGH, LOW, Link, Linked};
-use super::{Gone, Severity};
+use super::link::{HIGH, LOW, Link, Linked, Shared};
 use crate::engine::Engine;
-use crate::exchange::{Request, ResponseHead};
+use crate::exchange::ResponseHead;
 use crate::transport::sender::Sender;
 
 pub struct State {
@@ -30,11 +31,14 @@ pub struct State {
     pub link: Link,
 }
 
-pub struct Duplex {
-    engine: Arc<Engine>,
-    /// Whose error log takes what it has to say.
-    location: u32,
-    state: Mutex<State>,
+pub struct Duplex(Shared<State>);
+
+impl Deref for Duplex {
+    type Target = Shared<State>;
+
+    fn deref(&self) -> &Shared<State> {
+        &self.0
+    }
 }
 
 impl Linked for State {
@@ -46,7 +50,6 @@ impl Linked for State {
 impl Duplex {
     /// `location`: of the request.
     pub fn new(engine: Arc<Engine>, location: u32, sender: Sender, expecting: bool) -> Arc<Duplex> {
-        engine.inbox.app_began();
         let state = State {
             sender,
             closed: false,
@@ -56,12 +59,7 @@ impl Duplex {
             expecting,
             link: Link::default(),
         };
-        Arc::new(Duplex { engine, location, state: Mutex::new(state) })
-    }
-
-    /// For the connection. An application's code must not run while this is held.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(Duplex(Shared::new(engine, location, state)))
     }
 
     /// Adds to the answer; the connection is told. The head of a final answer goes through `start`.
@@ -81,7 +79,7 @@ impl Duplex {
         if state.broken || state.detached || state.told {
             return Err(Gone);
         }
-        if self.engine.is_draining() || state.expecting {
+        if self.is_draining() || state.expecting {
             // A client that was never asked for its body may send it or not: nobody could tell.
             state.sender.keep_alive = false;
         }
@@ -95,10 +93,6 @@ impl Duplex {
     pub fn new_head(&self, status: u16) -> ResponseHead {
         let mut state = self.lock();
         if state.sender.started { ResponseHead::new(status) } else { state.sender.recycled_head(status) }
-    }
-
-    fn tell_connection(&self, state: MutexGuard<'_, State>) {
-        link::tell_connection(state, &self.engine.inbox);
     }
 
     /// Whether the application may send on.
@@ -132,11 +126,6 @@ impl Duplex {
         state.broken || state.told && !state.sender.ended
     }
 
-    /// Whether the worker ends without waiting.
-    pub fn is_cut(&self) -> bool {
-        self.engine.is_stopping()
-    }
-
     /// The client's body has failed: the application is told that the client has gone.
     pub fn give_up(&self) {
         let mut state = self.lock();
@@ -153,36 +142,15 @@ impl Duplex {
     pub fn tell_application(&self, state: &mut State, client_moved: bool) {
         let over = state.closed || state.detached;
         if client_moved || over {
-            state.link.readers.resume(&self.engine.inbox);
+            state.link.readers.resume(self.inbox());
         }
         if state.sender.pending() <= LOW || over {
-            state.link.writers.resume(&self.engine.inbox);
+            state.link.writers.resume(self.inbox());
         }
     }
 
     /// The application has asked for the body.
     pub fn asked_for_body(&self) {
         self.lock().expecting = false;
-    }
-
-    /// The application has returned.
-    pub fn finish(&self) {
-        let mut state = self.lock();
-        if !std::mem::replace(&mut state.link.done, true) {
-            self.tell_connection(state);
-            self.engine.app_ended();
-        }
-    }
-
-    /// Gives the request back that another thread was lent.
-    pub fn give_back(&self, request: Box<Request>) {
-        let mut state = self.lock();
-        state.link.request = Some(request);
-        self.tell_connection(state);
-    }
-
-    /// A line for the error log.
-    pub fn log(&self, severity: Severity, lines: &str) {
-        self.engine.log_at(self.location).log_lines(severity.into(), lines);
     }
 }

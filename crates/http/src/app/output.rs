@@ -1,13 +1,12 @@
 //! What an application answers through: straight into the connection's sender when it is called in the connection's
 //! own task, or into a channel when it runs on another thread.
 
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Event};
 use crate::exchange::{Chunk, ResponseHead};
 use crate::log::error::Level;
-use crate::sys;
+use crate::transport::io::Stream;
 use crate::transport::sender::Sender;
 
 /// The client is gone; further output is pointless.
@@ -40,6 +39,8 @@ pub const SLOW: Duration = Duration::from_micros(500);
 const LONGEST_INLINE: Duration = Duration::from_millis(4);
 /// An inline answer with more than this many bytes unsent is carried on by the job loop.
 const INLINE_MEMORY: usize = 256 * 1024;
+/// How long a thread that is held up by `limit_rate` sleeps.
+const PAUSE: Duration = Duration::from_millis(20);
 
 enum Sink<'a> {
     Inline(Inline<'a>),
@@ -49,7 +50,7 @@ enum Sink<'a> {
 /// What an answer in the connection's own task needs of it.
 pub struct Inline<'a> {
     pub sender: &'a mut Sender,
-    pub socket: RawFd,
+    pub stream: &'a mut Stream,
     /// Lines for the error log.
     pub log: &'a mut Vec<(Severity, String)>,
     /// The rest of a long answer may be given up to the job loop.
@@ -65,12 +66,18 @@ pub struct Inline<'a> {
 impl Inline<'_> {
     /// Writes what the socket takes; waits for the client while more is unsent than may be kept, if nobody else can.
     fn flush(&mut self) -> Result<(), Gone> {
-        self.sender.try_flush(self.socket).map_err(|_| Gone)?;
+        self.sender.try_flush(self.stream).map_err(|_| Gone)?;
+        if !self.may_suspend && self.stream.is_multiplexed() {
+            // This thread would have to drive the connection meanwhile.
+            return self.sender.spill().map_err(|_| Gone);
+        }
         while !self.may_suspend && self.sender.pending() > INLINE_MEMORY {
-            if !sys::wait_writable(self.socket, self.send_timeout) {
+            if self.sender.must_pause() {
+                std::thread::sleep(PAUSE);
+            } else if !self.stream.wait_writable(self.send_timeout) {
                 return Err(Gone);
             }
-            self.sender.try_flush(self.socket).map_err(|_| Gone)?;
+            self.sender.try_flush(self.stream).map_err(|_| Gone)?;
         }
         Ok(())
     }

@@ -4,15 +4,16 @@
 //! application puts frames into the `Sender`, and waits while too much of them is unsent.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use wire::ws::{Encoder, Params};
 
+use super::Gone;
 use super::inbox::{Item, Resume};
-use super::link::{self, HIGH, LOW, Link, Linked};
-use super::{Gone, Severity};
+use super::link::{HIGH, LOW, Link, Linked, Shared};
 use crate::engine::Engine;
-use crate::exchange::{Request, ResponseHead};
+use crate::exchange::ResponseHead;
 use crate::transport::sender::Sender;
 
 /// Bytes of messages that wait for the application, from which on the client is read no further.
@@ -64,14 +65,19 @@ pub struct State {
 }
 
 pub struct Socket {
-    engine: Arc<Engine>,
-    /// Whose error log takes what it has to say.
-    location: u32,
+    shared: Shared<State>,
     /// What was agreed on with the client, for when it is accepted.
     pub deflate: Option<Params>,
     /// Sec-WebSocket-Accept.
     accept: [u8; 28],
-    state: Mutex<State>,
+}
+
+impl Deref for Socket {
+    type Target = Shared<State>;
+
+    fn deref(&self) -> &Shared<State> {
+        &self.shared
+    }
 }
 
 impl Linked for State {
@@ -89,7 +95,6 @@ impl Socket {
         accept: [u8; 28],
         deflate: Option<Params>,
     ) -> Arc<Socket> {
-        engine.inbox.app_began();
         let state = State {
             phase: Phase::Connecting,
             sender,
@@ -101,12 +106,7 @@ impl Socket {
             broken: false,
             link: Link::default(),
         };
-        Arc::new(Socket { engine, location, deflate, accept, state: Mutex::new(state) })
-    }
-
-    /// For the connection. An application's code must not run while this is held.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(Socket { shared: Shared::new(engine, location, state), deflate, accept })
     }
 
     /// The next message, if it has come; `Err`: there will be none, with close code and reason.
@@ -141,7 +141,7 @@ impl Socket {
         if state.incoming.is_empty() && state.end.is_none() {
             state.link.readers.add(resume);
         } else {
-            self.engine.inbox.push(Item::Resume(resume));
+            self.inbox().push(Item::Resume(resume));
         }
     }
 
@@ -201,10 +201,6 @@ impl Socket {
         Ok(())
     }
 
-    fn tell_connection(&self, state: MutexGuard<'_, State>) {
-        link::tell_connection(state, &self.engine.inbox);
-    }
-
     pub fn phase(&self) -> Phase {
         self.lock().phase
     }
@@ -213,11 +209,6 @@ impl Socket {
     pub fn is_gone(&self) -> bool {
         let state = self.lock();
         state.broken || state.end.is_some()
-    }
-
-    /// Whether the worker ends without waiting.
-    pub fn is_cut(&self) -> bool {
-        self.engine.is_stopping()
     }
 
     /// Whether the application may send on.
@@ -240,36 +231,20 @@ impl Socket {
     pub fn tell_application(&self, state: &mut State) {
         let over = state.end.is_some() || state.broken;
         if over || !state.incoming.is_empty() {
-            state.link.readers.resume(&self.engine.inbox);
+            state.link.readers.resume(self.inbox());
         }
         if over || state.sender.pending() <= LOW {
-            state.link.writers.resume(&self.engine.inbox);
+            state.link.writers.resume(self.inbox());
         }
-    }
-
-    /// The application has returned.
-    pub fn finish(&self) {
-        let mut state = self.lock();
-        if !std::mem::replace(&mut state.link.done, true) {
-            self.tell_connection(state);
-            self.engine.app_ended();
-        }
-    }
-
-    /// Gives the request back that another thread was lent.
-    pub fn give_back(&self, request: Box<Request>) {
-        let mut state = self.lock();
-        state.link.request = Some(request);
-        self.tell_connection(state);
-    }
-
-    /// A line for the error log.
-    pub fn log(&self, severity: Severity, lines: &str) {
-        self.engine.log_at(self.location).log_lines(severity.into(), lines);
     }
 }
 
 impl State {
+    /// Bytes of messages that wait for the application.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting
+    }
+
     /// Puts a message of the client in.
     pub fn put(&mut self, message: Message) {
         self.waiting += message.len();

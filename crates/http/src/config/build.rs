@@ -10,6 +10,7 @@ use conf::{Diagnostic, Directive};
 
 use super::context::Context;
 use super::hints;
+use super::keyed::Keyed;
 use super::known;
 use super::locations::Spec;
 use super::main::Main;
@@ -21,6 +22,7 @@ use super::{AppSpec, Config, Location, Server};
 use crate::features::rewrite::{self, Script};
 use crate::log;
 use crate::variables::{Registry, Template};
+use crate::zone::Zones;
 
 /// Where relative paths begin.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +72,9 @@ pub struct Maker {
     pub charsets: Vec<Arc<str>>,
     /// `charset_map` blocks.
     pub charset_maps: Vec<crate::stage::charset::Map>,
+    /// Memory that workers share, and those parts of it that have a key.
+    pub zones: Zones,
+    pub keyed: Vec<Arc<Keyed>>,
     pub problems: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
     pub servers: Vec<Server>,
@@ -118,9 +123,11 @@ impl Config {
         }
         // Names of servers may have groups that are variables.
         let listens = std::mem::take(&mut make.listens).finish(&mut make);
+        crate::tls::prepare::prepare(&mut make, &listens);
         let unknown = make.registry.problems();
         make.problems.extend(unknown);
         make.use_logs();
+        make.measure_zones(tree);
         if !make.problems.is_empty() {
             let mut problems = make.problems;
             problems.splice(0..0, make.warnings);
@@ -135,6 +142,7 @@ impl Config {
             variables: make.registry,
             logs: make.logs,
             charset_maps: make.charset_maps,
+            zones: make.zones,
         };
         Ok(Built { config, warnings: make.warnings })
     }
@@ -156,7 +164,6 @@ impl Block {
     pub fn child(&self, context: Context) -> Block {
         let mut child = Block::new(context, &self.settings, &self.server);
         child.plain = self.plain;
-        child.own.location.unsupported.clone_from(&self.own.location.unsupported);
         child.own.location.internal = self.own.location.internal;
         if child.settings.headers.ends_here() {
             Arc::make_mut(&mut child.settings).headers.enter();
@@ -182,6 +189,8 @@ impl Maker {
             logs: Vec::new(),
             charsets: Vec::new(),
             charset_maps: Vec::new(),
+            zones: Zones::default(),
+            keyed: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             servers: Vec::new(),
@@ -196,6 +205,15 @@ impl Maker {
     fn use_logs(&mut self) {
         for place in self.locations.iter().flat_map(|location| location.settings.access_logs.iter()) {
             self.logs[place.target].unused = false;
+        }
+    }
+
+    /// A zone that is used must have been declared.
+    fn measure_zones(&mut self, tree: &[Directive]) {
+        let Some(first) = tree.first() else { return };
+        for zone in self.zones.without_size() {
+            let problem = Diagnostic::of(first, format!("zero size shared memory zone \"{}\"", zone.name));
+            self.problems.push(problem.hint("no directive declares it, as `limit_req_zone` does"));
         }
     }
 
@@ -385,7 +403,6 @@ impl Maker {
             internal: content.internal,
             try_files: content.try_files,
             limit_except: None,
-            unsupported: content.unsupported.first().copied(),
             plain: block.plain,
             predicate: None,
             at: it.name.at.clone(),

@@ -1,6 +1,6 @@
-//! Directives of nginx that this does not have yet: TLS, newer protocols, proxying, compression, authentication,
+//! Directives of nginx that this does not have yet: TLS, newer protocols, proxying, authentication,
 //! limits. A configuration may have them, with nginx's contexts and numbers of arguments; a warning says what they mean
-//! until they work. Nothing that would protect something is passed over: see `note`.
+//! until they work.
 
 mod families;
 mod others;
@@ -44,11 +44,8 @@ const PARTS: &[&[Row]] = &[
     families::MEMCACHED_COMMON,
     families::TUNNEL,
     families::TUNNEL_COMMON,
-    tls::SSL,
     tls::PROTOCOLS,
     tls::ACME,
-    others::COMPRESSION,
-    others::PROTECTION,
     others::UPSTREAM,
     others::REST,
 ];
@@ -91,10 +88,7 @@ use rows;
 const HANDLERS: [&str; 7] =
     ["fastcgi_pass", "grpc_pass", "memcached_pass", "proxy_pass", "scgi_pass", "tunnel_pass", "uwsgi_pass"];
 
-/// Directives that keep requests out, unless they say `off`.
-const PROTECTIONS: [&str; 2] = ["auth_basic", "auth_request"];
-
-/// Whether a directive says only what holds anyway, like `gzip off`: no warning is due.
+/// Whether a directive says only what holds anyway, like `mirror off`: no warning is due.
 pub fn is_default(row: &Row, it: &Directive) -> bool {
     let mut words = row.default.split(' ');
     it.args.iter().all(|word| words.next() == Some(&word.text)) && words.next().is_none()
@@ -116,38 +110,25 @@ pub fn check(row: &Row, it: &Directive) -> Result<(), Diagnostic> {
 }
 
 /// What a directive of this table means for the block it stands in: what should have answered is known by name, so that
-/// it can be told; and where something should have protected, nothing is answered. Inner blocks have that, too, until
-/// they say `off`.
+/// it can be told.
 pub fn note(s: &mut Setter<'_>) {
     let (name, value) = (s.name(), text(s.it, 0));
     if let Some(handler) = HANDLERS.into_iter().find(|handler| *handler == name) {
         let own = &mut s.block.own.location;
         own.handler = Handler::Later(handler);
         own.handled_by = Some(handler);
-    } else if let Some(protection) = PROTECTIONS.into_iter().find(|protection| *protection == name) {
-        protect(s, protection, value != "off");
-    } else if name == "ssl_verify_client" {
-        protect(s, "ssl_verify_client", value == "on");
     } else if name == "resolver" {
         let parameters = ["valid=", "ipv4=", "ipv6=", "status_zone="];
         if s.it.args.iter().all(|word| parameters.iter().any(|parameter| word.text.starts_with(parameter))) {
             s.make.problems.push(Diagnostic::of(s.it, "no name servers defined"));
         }
-    } else if matches!(name, "auth_request_set" | "json_set") {
+    } else if name == "json_set" {
         match value.strip_prefix('$') {
             Some(variable) if !variable.is_empty() => {
                 s.make.registry.define(variable, Source::Assigned, &s.it.name.at);
             }
             _ => s.make.problems.push(Diagnostic::of(s.it, format!("invalid variable name \"{value}\""))),
         }
-    }
-}
-
-fn protect(s: &mut Setter<'_>, name: &'static str, on: bool) {
-    let unsupported = &mut s.block.own.location.unsupported;
-    unsupported.retain(|other| *other != name);
-    if on {
-        unsupported.push(name);
     }
 }
 
@@ -161,46 +142,15 @@ mod tests {
         Config::build(&tree, &Place::default()).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
-    /// What keeps requests out of each location: its name, the directive.
-    fn protected(http: &str) -> Vec<(String, Option<&'static str>)> {
-        let locations = build(http).config.locations;
-        locations.iter().map(|location| (location.name.to_string(), location.unsupported)).collect()
-    }
-
     fn warnings(http: &str) -> Vec<String> {
         build(http).warnings.into_iter().map(|warning| warning.message).collect()
-    }
-
-    #[test]
-    fn what_should_protect_closes_inner_blocks_too() {
-        let found = protected(
-            "server { auth_basic x; location /a { location /a/b { auth_basic off; } } location /c { auth_basic off; \
-             if ($uri) { } } location /d { limit_except GET { auth_basic x; } } }",
-        );
-        assert_eq!(found[0], (String::new(), Some("auth_basic")));
-        for (name, unsupported) in &found[1..] {
-            let open = name == "/a/b" || name == "/c";
-            assert_eq!(unsupported.is_none(), open, "{name}: {unsupported:?}");
-        }
-        let found = protected("server { location /d { limit_except GET { auth_basic x; } } }");
-        let of_d: Vec<_> = found.iter().filter(|(name, _)| name == "/d").map(|(_, unsupported)| *unsupported).collect();
-        assert_eq!(of_d, [None, Some("auth_basic")]);
-    }
-
-    #[test]
-    fn taking_one_protection_away_leaves_the_other() {
-        let found = protected("auth_basic x; auth_request /auth; server { location / { auth_basic off; } }");
-        assert_eq!(found[1], ("/".to_owned(), Some("auth_request")));
-        let found = protected("server { ssl_verify_client on; location / { } } server { ssl_verify_client optional; }");
-        let all: Vec<_> = found.iter().map(|(_, unsupported)| *unsupported).collect();
-        assert_eq!(all, [Some("ssl_verify_client"), Some("ssl_verify_client"), None]);
     }
 
     #[test]
     fn there_is_no_short_way_past_protection() {
         let only = |http: &str| build(http).config.servers[0].only.is_some();
         assert!(only("server { location / { python_pass app; } }"));
-        assert!(!only("auth_basic x; server { location / { python_pass app; } }"));
+        assert!(!only("auth_basic x; auth_basic_user_file f; server { location / { python_pass app; } }"));
         assert!(!only("server { deny all; location / { python_pass app; } }"));
         assert!(!only("server { location / { python_pass app; limit_except GET { deny all; } } }"));
         assert!(!only("set_real_ip_from 1.1.1.1; server { location / { python_pass app; } }"));
@@ -221,21 +171,18 @@ mod tests {
 
     #[test]
     fn one_warning_for_a_name_and_none_for_what_holds_anyway() {
-        let found = warnings("gzip on; server { gzip on; }");
-        assert_eq!(found, ["\"gzip\" is not supported yet: answers are not compressed"]);
-        assert!(warnings("gzip off; gzip_http_version 1.1; proxy_buffers 4 8k; auth_basic off; server { }").is_empty());
-    }
-
-    #[test]
-    fn variables_that_it_would_set_are_defined() {
-        build("server { location / { auth_request_set $who $upstream_http_x; add_header X $who; } }");
+        let found = warnings("mirror /a; server { mirror /b; }");
+        assert_eq!(found, ["\"mirror\" is not supported yet: requests are not mirrored"]);
+        assert!(warnings("mirror off; proxy_buffers 4 8k; server { }").is_empty());
     }
 
     #[test]
     fn values_are_checked() {
         for (http, why) in [
-            ("gzip perhaps;", "invalid value \"perhaps\" in \"gzip\" directive, it must be \"on\" or \"off\""),
-            ("auth_delay x;", "\"auth_delay\" directive invalid value"),
+            (
+                "mirror_request_body perhaps;",
+                "invalid value \"perhaps\" in \"mirror_request_body\" directive, it must be \"on\" or \"off\"",
+            ),
             ("proxy_read_timeout 1x;", "\"proxy_read_timeout\" directive invalid value"),
             ("proxy_buffers 0 8k;", "\"proxy_buffers\" directive invalid value"),
             ("resolver valid=1s;", "no name servers defined"),

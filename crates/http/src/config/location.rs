@@ -27,8 +27,6 @@ pub struct Location {
     pub internal: bool,
     pub try_files: Option<Arc<TryFiles>>,
     pub limit_except: Option<LimitExcept>,
-    /// It has a directive that is not supported yet and that protects something: nothing is answered from here.
-    pub unsupported: Option<&'static str>,
     /// Nothing in it or around it changes the way of a request, see `table::is_plain`.
     pub plain: bool,
     /// `location $variable`: it is there while this is neither empty nor 0.
@@ -74,27 +72,18 @@ pub struct Content {
     pub handled_by: Option<&'static str>,
     pub internal: bool,
     pub try_files: Option<Arc<TryFiles>>,
-    /// Directives that protect something, here or around, and are not supported yet.
-    pub unsupported: Vec<&'static str>,
 }
 
 impl Content {
     /// What `if` and `limit_except` in a location have of it.
     pub fn inherit(&mut self, outer: &Content) {
         self.handler = outer.handler;
-        self.unsupported.clone_from(&outer.unsupported);
     }
 
     /// What is left for inner blocks when the location is made.
     pub fn to_inherit(&self) -> Content {
-        let Content { spec, handler, internal, unsupported, .. } = self;
-        Content {
-            spec: spec.clone(),
-            handler: *handler,
-            internal: *internal,
-            unsupported: unsupported.clone(),
-            ..Content::default()
-        }
+        let Content { spec, handler, internal, .. } = self;
+        Content { spec: spec.clone(), handler: *handler, internal: *internal, ..Content::default() }
     }
 
     /// The bytes that `alias` takes off a path; `None` for a regular expression: the whole path.

@@ -18,6 +18,8 @@ pub struct Main {
     pub worker_processes: WorkerProcesses,
     /// Most connections of a worker.
     pub worker_connections: u32,
+    /// Most memory for bodies and answers in progress of a worker, in bytes; 0 = no limit.
+    pub worker_memory: u64,
     pub worker_rlimit_nofile: Option<u64>,
     /// In bytes.
     pub worker_rlimit_core: Option<u64>,
@@ -45,6 +47,7 @@ impl Default for Main {
             user: None,
             worker_processes: WorkerProcesses::Count(1),
             worker_connections: 512,
+            worker_memory: 0,
             worker_rlimit_nofile: None,
             worker_rlimit_core: None,
             worker_shutdown_timeout: None,

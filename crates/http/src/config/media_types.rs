@@ -38,7 +38,8 @@ impl MediaTypes {
             }
             let list = Arc::make_mut(self.list.get_or_insert_default());
             if list.iter().any(|one| one.eq_ignore_ascii_case(&word.text)) {
-                s.make.warn(Diagnostic::of(s.it, format!("duplicate MIME type \"{}\"", word.text)));
+                s.make
+                    .warn(Diagnostic::of(s.it, format!("duplicate MIME type \"{}\"", word.text.to_ascii_lowercase())));
             } else {
                 list.push(word.text.as_str().into());
             }

@@ -10,6 +10,7 @@ pub mod context;
 mod core;
 mod hints;
 pub mod host;
+pub mod keyed;
 pub mod known;
 mod later;
 pub mod listen;
@@ -39,6 +40,7 @@ pub use settings::{ServerSettings, Settings, WebSocket};
 
 use crate::log;
 use crate::variables::Registry;
+use crate::zone::Zones;
 
 /// A server, ready to run.
 pub struct Config {
@@ -53,6 +55,8 @@ pub struct Config {
     pub logs: Vec<log::Target>,
     /// `charset_map` blocks.
     pub charset_maps: Vec<crate::stage::charset::Map>,
+    /// Memory that workers share.
+    pub zones: Zones,
 }
 
 /// Numbers only: all of it would be too much to read.
@@ -84,6 +88,16 @@ impl Config {
             (true, false) => "the default one, as none has the name",
         };
         format!("{name} at {}: {why}", listener.listen.text)
+    }
+
+    /// Whether connections of a listener may begin with HTTP/2, without TLS.
+    pub fn has_http2_in_clear(&self, listen: usize) -> bool {
+        self.first_settings(listen).0.http2.in_clear() || self.listens[listen].listen.options.http2
+    }
+
+    /// Whether HTTP/2 is offered in the TLS handshake to clients that ask for this server.
+    pub fn offers_http2(&self, listen: usize, server: u32) -> bool {
+        self.server(server).settings.http2.on || self.listens[listen].listen.options.http2
     }
 
     /// The settings that hold at a listener before a server is chosen.

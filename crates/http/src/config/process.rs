@@ -233,6 +233,20 @@ pub const ROWS: &[Row] = &[
         }),
     ),
     Row::new(
+        "worker_memory",
+        M,
+        (1, 1),
+        "SIZE",
+        "0",
+        "How much memory each worker may hold for bodies, messages and answers in progress, in bytes or with k, m or g; 0 is \
+         no limit. Beyond it new requests are answered 503, bodies go to files, and a WebSocket whose message is not \
+         complete is closed (1013), until there is less. Memory of applications is not counted.",
+        Set(|s| {
+            s.make.main.worker_memory = s.offset(0)?;
+            Ok(())
+        }),
+    ),
+    Row::new(
         "worker_priority",
         M,
         (1, 1),

@@ -20,6 +20,8 @@ use crate::regex::Captures;
 pub struct Server {
     /// Its first name; empty for none.
     pub name: Box<str>,
+    /// It is one that a client could ask for: applications are told it.
+    usual_name: bool,
     pub settings: Arc<ServerSettings>,
     /// Whose word is taken for who the client is.
     pub forwarded: Option<Forwarded>,
@@ -29,13 +31,29 @@ pub struct Server {
     pub named: HashMap<Box<[u8]>, u32>,
     /// The location of every request, where there is only `/` with an application and nothing else to decide.
     pub only: Option<u32>,
+    /// What handshakes for it are done with.
+    pub tls: Option<Arc<crate::tls::Server>>,
     pub at: At,
+}
+
+impl Server {
+    /// The name that applications are told; `None`: it has none, or one that is no host's.
+    pub fn told_name(&self) -> Option<&str> {
+        self.usual_name.then_some(&*self.name)
+    }
+}
+
+/// Whether a name is one that a client could ask for.
+fn is_usual(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 /// A socket, and the servers behind it.
 pub struct Listener {
     pub listen: Listen,
     pub default_server: u32,
+    /// All of them.
+    pub servers: Vec<u32>,
     /// `None`: there is only one server.
     names: Option<Names<u32>>,
     /// Listeners with addresses of their own that this one, which has them all, takes connections for.
@@ -51,6 +69,11 @@ impl Listener {
     pub fn find(&self, host: &[u8], route: &mut Route) -> u32 {
         let Some(names) = &self.names else { return self.default_server };
         names.find(host, &mut route.captures).map_or(self.default_server, |found| found.value)
+    }
+
+    /// The server that has this name, if one has.
+    pub fn named(&self, name: &[u8], route: &mut Route) -> Option<u32> {
+        self.names.as_ref()?.find(name, &mut route.captures).map(|found| found.value)
     }
 
     /// Whether one of its servers has that name.
@@ -107,19 +130,23 @@ pub fn open(make: &mut Maker, it: &Directive, block: &mut Block) {
     // The place is taken now: locations refer to it by number.
     make.servers.push(Server {
         name: Box::default(),
+        usual_name: false,
         settings: block.server.clone(),
         forwarded: None,
         location: 0,
         level: Level::default(),
         named: HashMap::new(),
         only: None,
+        tls: None,
         at: it.name.at.clone(),
     });
     let names = std::mem::take(&mut block.own.server.names);
     if let Some((first, _)) = names.first() {
         let text = first.text();
-        make.servers[index as usize].name =
+        let server = &mut make.servers[index as usize];
+        server.name =
             if first.regex().is_some() { format!("~{text}").into() } else { text.trim_start_matches('.').into() };
+        server.usual_name = is_usual(&server.name);
     }
     make.listens.names.push(names);
 }
@@ -132,11 +159,7 @@ pub fn close(make: &mut Maker, it: &Directive, block: Block, location: u32, mut 
     let own = &make.locations[location as usize];
     let only = level.only().filter(|(name, only)| {
         let location = &make.locations[*only as usize];
-        *name == b"/"
-            && matches!(location.handler, Handler::App(_))
-            && own.plain
-            && location.plain
-            && location.unsupported.is_none()
+        *name == b"/" && matches!(location.handler, Handler::App(_)) && own.plain && location.plain
     });
     let forwarded = Forwarded::new(&block.server).unwrap_or_else(|message| {
         let own = it.block.iter().flatten().rfind(|directive| directive.name.text == "forwarded_allow_ips");
@@ -238,6 +261,7 @@ impl Listens {
             all.push(Listener {
                 listen: pending.listen,
                 default_server,
+                servers: pending.servers,
                 names,
                 specific: Vec::new(),
                 limits_differ,

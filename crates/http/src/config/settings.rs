@@ -7,7 +7,8 @@ use std::sync::Arc;
 use wire::h1::{AsNginx, Limits};
 
 use crate::features::{
-    access, addition, charset, error_page, expires, headers, realip, referer, secure_link, ssi, sub_filter, userid,
+    access, addition, auth_basic, auth_request, charset, compression, error_page, expires, headers, http2, limit_conn,
+    limit_req, realip, referer, secure_headers, secure_link, ssi, ssl, sub_filter, userid,
 };
 use crate::handlers::{app, files, index};
 use crate::log;
@@ -26,6 +27,8 @@ pub struct Settings {
     /// Directory for bodies and answers that do not fit in memory; `None` = the system's.
     pub temporary_path: Option<PathBuf>,
     pub satisfy: Satisfy,
+    /// How long an answer of status 401 is held back, in ms.
+    pub auth_delay: u64,
 
     // Connections.
     /// Between two writes of an answer, in ms.
@@ -77,11 +80,15 @@ pub struct Settings {
     pub error_pages: Arc<Vec<error_page::ErrorPage>>,
     pub recursive_error_pages: bool,
     pub headers: headers::Settings,
+    /// Bytes of a body in one frame of HTTP/2.
+    pub http2_chunk_size: usize,
+    pub secure_headers: secure_headers::Settings,
     pub expires: expires::Settings,
     pub addition: addition::Settings,
     pub sub_filter: sub_filter::Settings,
     pub charset: charset::Settings,
     pub ssi: ssi::directives::Settings,
+    pub compression: compression::Settings,
 
     // Files.
     pub root: files::Root,
@@ -101,6 +108,10 @@ pub struct Settings {
 
     // Features.
     pub access: access::Settings,
+    pub auth_basic: auth_basic::Settings,
+    pub auth_request: auth_request::Settings,
+    pub limit_req: limit_req::Settings,
+    pub limit_conn: limit_conn::Settings,
     pub realip: realip::Settings,
     pub referer: referer::Settings,
     pub secure_link: secure_link::Settings,
@@ -118,10 +129,12 @@ pub struct ServerSettings {
     /// For the whole head, in ms.
     pub client_header_timeout: u64,
     pub merge_slashes: bool,
+    pub http2: http2::Settings,
     /// Proxies whose word is taken for a client's address and scheme, as typed; empty = none.
     pub forwarded_allow_ips: String,
     /// Names and values of fields by which such a proxy says that its client came by TLS.
     pub secure_scheme_headers: Vec<(String, String)>,
+    pub ssl: Arc<ssl::Settings>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,6 +210,7 @@ impl Default for Settings {
             client_body_timeout: 60_000,
             temporary_path: None,
             satisfy: Satisfy::All,
+            auth_delay: 0,
             send_timeout: 60_000,
             keepalive_timeout: 75_000,
             keepalive_header: 0,
@@ -230,11 +244,14 @@ impl Default for Settings {
             error_pages: Arc::default(),
             recursive_error_pages: false,
             headers: headers::Settings::default(),
+            http2_chunk_size: http2::CHUNK,
+            secure_headers: secure_headers::Settings::default(),
             expires: expires::Settings::default(),
             addition: addition::Settings::default(),
             sub_filter: sub_filter::Settings::default(),
             charset: charset::Settings::default(),
             ssi: ssi::directives::Settings::default(),
+            compression: compression::Settings::default(),
             root: files::Root::default(),
             files: files::Settings::default(),
             index: index::Settings::default(),
@@ -246,6 +263,10 @@ impl Default for Settings {
             rewrite_log: false,
             uninitialized_variable_warn: true,
             access: access::Settings::default(),
+            auth_basic: auth_basic::Settings::default(),
+            auth_request: auth_request::Settings::default(),
+            limit_req: limit_req::Settings::default(),
+            limit_conn: limit_conn::Settings::default(),
             realip: realip::Settings::default(),
             referer: None,
             secure_link: secure_link::Settings::default(),
@@ -266,6 +287,7 @@ impl Settings {
             if_modified_since: IfModifiedSince::Before,
             types: Arc::new(files::Types::modern()),
             default_type: wire::media::DEFAULT.into(),
+            compression: compression::Settings::modern(),
             files: files::Settings::modern(),
             ..Settings::default()
         }
@@ -284,6 +306,12 @@ impl Settings {
             || self.ssi.is_on()
             || self.addition.is_on()
             || self.headers.has_trailers()
+            || self.compression.is_on()
+    }
+
+    /// Whether there are limits or authentication that may take time before a request is let in.
+    pub fn guards(&self) -> bool {
+        self.auth_basic.is_on() || self.auth_request.is_on() || self.limit_req.is_on() || self.limit_conn.is_on()
     }
 
     /// The largest body taken, in bytes.
@@ -310,8 +338,10 @@ impl Default for ServerSettings {
             limits: Limits { line: 0, fields: 1000, field_size: 0, head: 0, nginx: Some(AsNginx::default()) },
             client_header_timeout: 60_000,
             merge_slashes: true,
+            http2: http2::Settings::default(),
             forwarded_allow_ips: String::new(),
             secure_scheme_headers: Vec::new(),
+            ssl: Arc::default(),
         }
     }
 }

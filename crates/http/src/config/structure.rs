@@ -35,6 +35,11 @@ pub const ROWS: &[Row] = &[
          names.",
         Set(|s| {
             let parsed = listen::parse(&s.it.args)?;
+            if parsed.options.http2 {
+                let old = "the \"listen ... http2\" directive is deprecated, use the \"http2\" directive instead";
+                let warning = s.wrong(old);
+                s.make.warn(warning);
+            }
             let at = s.it.name.at.clone();
             s.block.own.server.listens.push((parsed, at));
             Ok(())

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use super::row::Row;
 use super::{core, later, process, structure};
 use crate::features::{
-    access, addition, charset, error_page, expires, forwarded, geo, headers, map, realip, referer, rewrite,
-    secure_link, split_clients, ssi, sub_filter, userid,
+    access, addition, auth_basic, auth_request, charset, compression, error_page, expires, forwarded, geo, headers,
+    http2, limit_conn, limit_req, map, realip, referer, rewrite, secure_headers, secure_link, split_clients, ssi, ssl,
+    sub_filter, userid,
 };
 use crate::handlers::{app, empty_gif, files, index, stub_status};
 use crate::log;
@@ -24,6 +25,8 @@ pub const CHAPTERS: &[(&str, &[Row])] = &[
     ("Answers", core::answers::ROWS),
     ("Rewriting", rewrite::ROWS),
     ("Access by address", access::ROWS),
+    ("Names and passwords", auth_basic::ROWS),
+    ("Access by another location", auth_request::ROWS),
     ("Python applications", app::ROWS),
     ("Additions", addition::ROWS),
     ("Charsets", charset::ROWS),
@@ -31,18 +34,24 @@ pub const CHAPTERS: &[(&str, &[Row])] = &[
     ("Error pages", error_page::ROWS),
     ("Expiry", expires::ROWS),
     ("Files", files::ROWS),
-    ("Compressed answers", files::gzip::ROWS),
+    ("Compressed answers", compression::directives::ROWS),
+    ("Clients of compressed answers", compression::clients::ROWS),
     ("The client's address", forwarded::ROWS),
     ("Geo", geo::ROWS),
     ("Fields of answers", headers::ROWS),
+    ("HTTP/2", http2::ROWS),
     ("Indexes and listings", index::ROWS),
+    ("Limits of requests in progress", limit_conn::ROWS),
+    ("Limits of requests by time", limit_req::ROWS),
     ("Logs", log::directives::ROWS),
     ("Map", map::ROWS),
     ("The client's address behind a proxy", realip::ROWS),
     ("Referers", referer::ROWS),
+    ("Secure fields", secure_headers::ROWS),
     ("Secure links", secure_link::ROWS),
     ("Split clients", split_clients::ROWS),
     ("Server side includes", ssi::directives::ROWS),
+    ("TLS", ssl::ROWS),
     ("Status", stub_status::ROWS),
     ("Substitutions", sub_filter::ROWS),
     ("User identifiers", userid::ROWS),
@@ -58,12 +67,16 @@ const PLAIN: &[&[Row]] = &[
     core::connections::ROWS,
     core::answers::ROWS,
     app::ROWS,
+    compression::directives::ROWS,
+    compression::clients::ROWS,
     error_page::ROWS,
     expires::ROWS,
     files::ROWS,
     forwarded::ROWS,
     headers::ROWS,
+    http2::ROWS,
     log::directives::ROWS,
+    secure_headers::ROWS,
 ];
 
 /// What there is in those chapters that does more.

@@ -1,6 +1,7 @@
-//! What changes bodies, in the order of nginx's filters: `addition`, `sub_filter`, `charset`, SSI; and trailer fields.
+//! What changes bodies, in the order of nginx's filters: `gunzip`, `addition`, `sub_filter`, `charset`, SSI,
+//! `gzip`; and trailer fields.
 
-use super::{addition, charset, headers, ssi, sub_filter};
+use super::{addition, charset, compression, headers, ssi, sub_filter};
 use crate::exchange::ResponseHead;
 use crate::transport::sender::Verdict;
 use crate::variables::Scope;
@@ -9,6 +10,10 @@ use crate::variables::Scope;
 pub fn apply(scope: &mut Scope<'_>, head: &mut ResponseHead, forced: Option<&[u8]>) -> Verdict {
     if scope.request.route.plain_body {
         return Verdict::Send;
+    }
+    let codes = scope.settings().compression.is_on();
+    if codes {
+        compression::gunzip(scope, head);
     }
     if !scope.request.route.subrequest {
         head.expects_trailers = headers::has_trailers(scope, head.status);
@@ -19,6 +24,9 @@ pub fn apply(scope: &mut Scope<'_>, head: &mut ResponseHead, forced: Option<&[u8
         return Verdict::Refuse;
     }
     ssi::directives::apply(scope, head);
+    if codes {
+        compression::apply(scope, head);
+    }
     if head.assembly.is_some() { Verdict::Keep } else { Verdict::Send }
 }
 
@@ -28,5 +36,6 @@ pub fn change(scope: &mut Scope<'_>, head: &ResponseHead) -> bool {
         && (addition::applies(scope, head)
             || sub_filter::applies(scope, head)
             || ssi::directives::applies(scope, head)
-            || charset::changes_length(scope, head))
+            || charset::changes_length(scope, head)
+            || compression::changes(scope, head))
 }

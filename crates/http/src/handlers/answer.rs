@@ -6,7 +6,7 @@ use wire::h1::encode;
 use super::files::conditional;
 use super::{Content, error_page, errors};
 use crate::exchange::ResponseHead;
-use crate::features::{bodies, expires, headers, userid};
+use crate::features::{bodies, compression, expires, headers, userid};
 use crate::transport::sender::{Sender, Verdict};
 use crate::variables::Scope;
 
@@ -25,6 +25,12 @@ pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, mut head: ResponseHead)
             head.content_type = value;
         } else if &*name == "Location" && !value.is_empty() {
             head.location = value;
+        } else if &*name == CHALLENGE {
+            // Before what else the answer says.
+            let at = challenges(&head.fields);
+            let mut line = Vec::new();
+            encode::field(&mut line, name.as_bytes(), &value);
+            head.fields.splice(at..at, line);
         } else if head.find(&name.to_ascii_lowercase()).is_none() || name.eq_ignore_ascii_case("set-cookie") {
             encode::field(&mut head.fields, name.as_bytes(), &value);
         }
@@ -57,6 +63,15 @@ pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, mut head: ResponseHead)
     sender.trailer(&trailers);
 }
 
+/// What asks a client who it is (RFC 9110 section 11.6.1).
+pub const CHALLENGE: &str = "WWW-Authenticate";
+
+/// How many bytes of encoded lines are that, at their beginning.
+fn challenges(fields: &[u8]) -> usize {
+    let name = |line: &&[u8]| line.get(..CHALLENGE.len()) == Some(CHALLENGE.as_bytes());
+    fields.split_inclusive(|&byte| byte == b'\n').take_while(name).map(<[u8]>::len).sum()
+}
+
 /// Gives a head the status that was decided before its handler was asked. What says how a whole answer was asked for
 /// stays.
 fn own_status(scope: &Scope<'_>, head: &mut ResponseHead) {
@@ -79,10 +94,12 @@ pub fn complete(scope: &mut Scope<'_>, head: &mut ResponseHead, charset: Option<
         head.content_type.clear();
         head.last_modified.clear();
     }
+    let mut verdict = Verdict::Send;
     if charset.is_some() || scope.settings().changes_bodies() {
-        return bodies::apply(scope, head, charset);
+        verdict = bodies::apply(scope, head, charset);
     }
-    Verdict::Send
+    compression::vary(scope, head);
+    verdict
 }
 
 /// Answers with a body.
@@ -178,9 +195,11 @@ fn place(scope: &mut Scope<'_>, head: &mut ResponseHead) {
     let mut location = std::mem::take(&mut head.location);
     location.retain(|&byte| byte >= b' ' && byte != 0x7f);
     if !location.starts_with(b"/") || !settings.absolute_redirect || !settings.nginx_pages {
+        let at = challenges(&head.fields);
         let mut fields = Vec::with_capacity(head.fields.len() + location.len() + 12);
+        fields.extend_from_slice(&head.fields[..at]);
         encode::field(&mut fields, b"Location", &location);
-        fields.append(&mut head.fields);
+        fields.extend_from_slice(&head.fields[at..]);
         head.fields = fields;
         return;
     }

@@ -7,8 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wire::h1::Version;
-
 use super::Escaping;
 use crate::base64;
 use crate::exchange::{Peer, Request};
@@ -253,7 +251,7 @@ fn remote(request: &Request) -> String {
 }
 
 fn protocol(request: &Request) -> &'static str {
-    if request.head.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" }
+    request.head.version.name()
 }
 
 /// A refused head may have no method or target.

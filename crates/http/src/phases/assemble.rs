@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use wire::h1::{Framing, Known, Method, Span};
-
 use super::route::From;
+use super::subrequest::subrequest;
 use super::{Begin, log, travel};
 use crate::exchange::{Assembly, Chunk, Request};
+use crate::features::limit_conn::Held;
 use crate::features::ssi::{Interpreter, Shared, Step, page::Page};
 use crate::handlers::Content;
 use crate::stage::{Chain, Stage};
@@ -40,7 +40,8 @@ pub async fn finish(conn: &mut Conn, mut request: Box<Request>, sender: &mut Sen
             let log = engine.log_of(&request);
             request.error(&engine.config, log, format_args!("{why}"));
             request.route.plain_body = true;
-            return travel(&engine, conn, request, sender, Begin::Content(Content::Status(500))).await;
+            let begin = Begin::Content(Content::Status(500));
+            return travel(&engine, conn, request, sender, begin, &mut Held::default()).await;
         }
     };
     let aborted = kept.aborted;
@@ -110,11 +111,14 @@ fn whole(chunks: Vec<Chunk>, stages: Vec<Box<dyn Stage>>) -> Result<Arc<[u8]>, S
     for chunk in chunks {
         let mut at = 0;
         while let Some(piece) = piece_of(&chunk, &mut at)? {
-            add(chain.feed(&piece))?;
+            chain.feed_all(&piece, &mut add)?;
         }
     }
     add(chain.end())?;
-    Ok(page.into())
+    match chain.failure() {
+        None => Ok(page.into()),
+        Some(why) => Err(why),
+    }
 }
 
 /// The next piece of a chunk, from `at` on.
@@ -195,10 +199,19 @@ impl Parts<'_> {
                 for chunk in chunks {
                     let mut at = 0;
                     while let Some(piece) = piece_of(&chunk, &mut at).map_err(Broken::Failed)? {
-                        self.put(conn, Chunk::Bytes(chain.feed(&piece))).await?;
+                        let mut done = 0;
+                        while done < piece.len() || chain.is_full() {
+                            let mut out = Vec::new();
+                            done += chain.feed(&piece[done..], false, &mut out);
+                            self.put(conn, Chunk::Bytes(out)).await?;
+                        }
                     }
                 }
-                self.put(conn, Chunk::Bytes(chain.end())).await
+                let end = chain.end();
+                if let Some(why) = chain.failure() {
+                    return Err(Broken::Failed(why));
+                }
+                self.put(conn, Chunk::Bytes(end)).await
             }
         }
     }
@@ -283,7 +296,10 @@ impl Parts<'_> {
         sender.reset(&request, true, settings);
         sender.keep();
         // Boxed: a page may include itself, and subrequests must not make every request's future larger.
-        let (mut request, _) = Box::pin(travel(&engine, conn, request, &mut sender, Begin::Way(From::Server))).await;
+        // What the main request holds, it holds for its parts.
+        let mut held = Held::default();
+        let way = Begin::Way(From::Server);
+        let (mut request, _) = Box::pin(travel(&engine, conn, request, &mut sender, way, &mut held)).await;
         // What an application's handler has read ahead of the next request.
         if let Some(ahead) = request.buf.get(read..).filter(|ahead| !ahead.is_empty()) {
             main.buf.extend_from_slice(ahead);
@@ -315,77 +331,5 @@ impl Parts<'_> {
         // All requests of one answer have the same variables.
         main.route.values = std::mem::take(&mut lent.as_mut().unwrap_or(&mut request).route.values);
         done
-    }
-}
-
-/// A request of the server's own, for a part of the answer to `main`.
-fn subrequest(main: &mut Request, path: Vec<u8>, query: Vec<u8>) -> Box<Request> {
-    let mut request = main.copy_head();
-    let head = &mut request.head;
-    // Whatever the client wants to be done, and on which condition, is said of the whole answer.
-    head.fields.retain(|field| {
-        !matches!(
-            field.known,
-            Known::IfMatch
-                | Known::IfNoneMatch
-                | Known::IfModifiedSince
-                | Known::IfUnmodifiedSince
-                | Known::IfRange
-                | Known::Range
-                | Known::ContentLength
-                | Known::TransferEncoding
-                | Known::Expect
-                | Known::Upgrade
-        )
-    });
-    head.framing = Framing::None;
-    head.expect_continue = false;
-    head.upgrade = false;
-    if head.method != Method::Get {
-        head.method = Method::Get;
-        head.method_text = Span::new(request.buf.len(), request.buf.len() + 3);
-        request.buf.extend_from_slice(b"GET");
-        head.len = request.buf.len();
-    }
-    request.consumed = request.buf.len();
-    request.set_path(path);
-    let values = std::mem::take(&mut main.route.values);
-    let charset = main.route.charset.clone();
-    let route = &mut request.route;
-    *route = crate::exchange::route::Route {
-        server: route.server,
-        location: route.location,
-        args: Some(query),
-        rewritten: true,
-        internal: true,
-        get: true,
-        subrequest: true,
-        id: route.id,
-        values,
-        charset,
-        ..Default::default()
-    };
-    request
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Local;
-
-    #[test]
-    fn a_subrequest_is_a_get_without_body_and_conditions() {
-        let mut main =
-            Request::new(0, Arc::new(Local { name: String::new(), port: String::new(), listen: 0, wildcard: false }));
-        main.buf = b"POST /a?b HTTP/1.1\r\nHost: h\r\nRange: bytes=0-1\r\nContent-Length: 2\r\nX: y\r\n\r\nzz".to_vec();
-        let limits = crate::config::ServerSettings::default().limits;
-        wire::h1::parse(&main.buf, &limits, &mut main.head).unwrap().unwrap();
-        let request = subrequest(&mut main, b"/part".to_vec(), b"c".to_vec());
-        assert_eq!((request.method(), request.head.method_text.of(&request.buf)), (&b"GET"[..], &b"GET"[..]));
-        assert_eq!((request.path.as_slice(), request.query()), (&b"/part"[..], Some(&b"c"[..])));
-        assert_eq!((request.target_uri(), request.head.framing), (&b"/a?b"[..], Framing::None));
-        assert_eq!((request.field("range"), request.field("content-length")), (None, None));
-        assert_eq!((request.field("x"), request.field("host")), (Some(&b"y"[..]), Some(&b"h"[..])));
-        assert_eq!((request.consumed, request.head.len), (request.buf.len(), request.buf.len()));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wire::h1::encode;
 use wire::h1::parse;
 
+use super::guard;
 use super::route::{self, From, Way};
 use super::special::{self, Next};
 use crate::config::listen::Address;
@@ -168,11 +169,24 @@ impl Walk {
             let content = match begin {
                 Err(content) => content,
                 Ok(from) => {
-                    let way = route::run(&mut Scope::new(config, request, log), from);
-                    self.sender.use_settings(&config.location(request.route.location).settings);
+                    let scope = &mut Scope::new(config, request, log);
+                    let mut way = route::run(scope, from);
+                    if way == Way::Guarded {
+                        let settings = scope.settings();
+                        for text in settings.limit_req.told() {
+                            scope.request.note("limit_req", None, || text);
+                        }
+                        for text in settings.limit_conn.told() {
+                            scope.request.note("limit_conn", None, || text);
+                        }
+                        scope.request.note("guard", None, || "limits and authentication are not tried here".to_owned());
+                        guard::access::tell(scope);
+                        way = route::admit(scope).map_or_else(|| route::precontent(scope), Way::Status);
+                    }
+                    self.sender.use_settings(&config.location(request.route.location).settings, request.secure);
                     let scope = &mut Scope::new(config, request, log);
                     match way {
-                        Way::Handler => match self.handle(scope) {
+                        Way::Handler | Way::Guarded => match self.handle(scope) {
                             Some(content) => content,
                             None => return,
                         },

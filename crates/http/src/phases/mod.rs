@@ -1,14 +1,17 @@
 //! The order of what happens to a request, from its head to its line in the log.
 //!
-//! `route` finds out what answers, `explain` tells of it, `outgoing` is what an application's answer goes through, `special`
-//! what is answered in place of an error, `assemble` what other answers become parts of one.
+//! `route` finds out what answers, `guard` who is let in where that takes time, `explain` tells of it, `outgoing` is what an application's answer goes through, `special`
+//! what is answered in place of an error, `assemble` what other answers become parts of one, `subrequest` what asks for
+//! them.
 
 mod assemble;
 pub mod explain;
+mod guard;
 mod outgoing;
 pub mod refused;
 pub mod route;
 mod special;
+mod subrequest;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +21,7 @@ use wire::h1::{Framing, Method};
 use crate::config::{Config, Handler};
 use crate::engine::Engine;
 use crate::exchange::{Request, RequestBody};
+use crate::features::limit_conn::Held;
 use crate::features::{realip, userid};
 use crate::handlers::{Content, answer, app, empty_gif, errors, files, index, stub_status};
 use crate::log::Level;
@@ -55,7 +59,14 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
         refused = Some(400);
     }
     if refused.is_none() {
+        refused = refused::unfit(conn, &request, config, error_log);
+    }
+    if refused.is_none() {
         realip::apply(&config.location(server.location).settings.realip, &mut request);
+    }
+    if refused.is_none() && engine.is_out_of_memory() {
+        sender.keep_alive = false;
+        refused = Some(503);
     }
     let begin = match (refused, server.only) {
         (Some(status), _) => Begin::Content(Content::Status(status)),
@@ -76,7 +87,8 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
             }
         },
     };
-    let (mut request, mut unread) = travel(&engine, conn, request, sender, begin).await;
+    let mut held = Held::default();
+    let (mut request, mut unread) = travel(&engine, conn, request, sender, begin, &mut held).await;
     if sender.is_keeping() {
         let more;
         (request, more) = Box::pin(assemble::finish(conn, request, sender)).await;
@@ -92,6 +104,10 @@ pub async fn exchange(conn: &mut Conn, mut request: Box<Request>, sender: &mut S
         sender.keep_alive = false;
         sender.broken = true;
         sender.clear_queue();
+    }
+    if let Some(why) = sender.passed.as_mut().and_then(|passed| passed.trouble.take()) {
+        let message = format_args!("{why} while sending response to client");
+        request.error(config, engine.log_of(&request), message);
     }
     if unread && sender.keep_alive {
         let settings = config.location(request.route.location).settings.clone();
@@ -132,6 +148,7 @@ async fn travel(
     mut request: Box<Request>,
     sender: &mut Sender,
     mut begin: Begin,
+    held: &mut Held,
 ) -> (Box<Request>, bool) {
     let config = &engine.config;
     let mut unread = false;
@@ -148,7 +165,12 @@ async fn travel(
             (None, Begin::Content(content)) => content,
             (way, _) => {
                 arrive(conn, &mut request, sender);
-                match way.unwrap_or(Way::Handler) {
+                let mut way = way.unwrap_or(Way::Handler);
+                if way == Way::Guarded {
+                    (request, way) = Box::pin(guard::pass(engine, conn, request, held)).await;
+                }
+                match way {
+                    Way::Guarded => Content::Status(500),
                     Way::Handler => {
                         if let Handler::App(app) = config.location(request.route.location).handler {
                             let outcome = call(engine, conn, request, sender, app).await;
@@ -193,7 +215,13 @@ async fn travel(
             special::Next::Page(status, location) => {
                 unread |= prepare_to_discard(scope.request, sender);
                 let allow = status == 405 && !scope.settings().nginx_pages;
-                let fields: &[(&str, &[u8])] = if allow { &[("Allow", b"GET, HEAD")] } else { &[] };
+                let after = scope.request.route.retry_after.filter(|(of, _)| *of == status);
+                let after = after.map(|(_, seconds)| seconds.to_string());
+                let fields: &[(&str, &[u8])] = match &after {
+                    _ if allow => &[("Allow", b"GET, HEAD")],
+                    Some(seconds) => &[("Retry-After", seconds.as_bytes())],
+                    None => &[],
+                };
                 answer::page(scope, sender, status, location, fields);
                 break;
             }
@@ -205,7 +233,7 @@ async fn travel(
 /// The settings of the location that a request has come to hold from now on.
 fn arrive(conn: &Conn, request: &mut Request, sender: &mut Sender) {
     let settings = &conn.engine.config.location(request.route.location).settings;
-    sender.use_settings(settings);
+    sender.use_settings(settings, request.secure);
     keep_alive(conn, request, sender);
     if request.route.limit_rate.is_some() || settings.limit_rate.is_some() {
         let engine = conn.engine.clone();
@@ -219,6 +247,9 @@ fn arrive(conn: &Conn, request: &mut Request, sender: &mut Sender) {
         let rate = set.unwrap_or_else(|| size(&settings.limit_rate));
         let after = size(&settings.limit_rate_after);
         sender.limit_rate(rate, after);
+    } else {
+        // That of the location before does not hold here.
+        sender.limit_rate(0, 0);
     }
 }
 
@@ -354,7 +385,8 @@ pub async fn refuse(conn: &mut Conn, mut request: Box<Request>, sender: &mut Sen
     request.head.expect_continue = false;
     request.consumed = request.buf.len();
     sender.reset(&request, false, settings);
-    travel(&engine, conn, request, sender, Begin::Content(Content::Status(status))).await.0
+    let nothing = &mut Held::default();
+    travel(&engine, conn, request, sender, Begin::Content(Content::Status(status)), nothing).await.0
 }
 
 /// Whether what is here of a body that nobody reads is malformed: as with nginx the request is bad then, not only the
@@ -388,6 +420,7 @@ pub fn log(conn: &Conn, request: &mut Request, sender: &Sender) {
         keep_alive: sender.keep_alive,
         complete: sender.ended && !sender.broken,
         sent: true,
+        ratio: sender.passed.as_ref().and_then(|passed| passed.ratio),
     });
     engine.access.write(&mut scope, sender, &settings.access_logs);
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use wire::h1::encode;
+
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::exchange::{Request, ResponseHead};
@@ -25,7 +27,8 @@ struct Outgoing {
 pub fn filter(engine: &Arc<Engine>, request: &Request, settings: &Arc<Settings>) -> Option<Box<dyn Filter>> {
     let pages = settings.nginx_pages || !settings.error_pages.is_empty();
     let changes = settings.changes_heads() || settings.changes_bodies();
-    if !settings.app.accel && !pages && !changes && request.route.status == 0 {
+    let asked = request.route.kept.iter().any(|(name, _)| &**name == answer::CHALLENGE);
+    if !settings.app.accel && !pages && !changes && !asked && request.route.status == 0 {
         return None;
     }
     Some(Box::new(Outgoing { engine: engine.clone(), settings: settings.clone(), request: request.copy_head() }))
@@ -53,6 +56,9 @@ impl Filter for Outgoing {
         if settings.app.intercept_errors && head.status >= 300 && has_page {
             return Verdict::Drop;
         }
+        for (name, value) in self.request.route.kept.iter().filter(|(name, _)| &**name == answer::CHALLENGE) {
+            encode::field(&mut head.fields, name.as_bytes(), value);
+        }
         let log = self.engine.log_of(&self.request);
         let mut scope = Scope::new(&self.engine.config, &mut self.request, log);
         let verdict = answer::complete(&mut scope, head, charset.as_deref());
@@ -67,8 +73,8 @@ impl Filter for Outgoing {
     fn trailers(&mut self, head: &ResponseHead, body_bytes: u64) -> Vec<u8> {
         let log = self.engine.log_of(&self.request);
         let mut scope = Scope::new(&self.engine.config, &mut self.request, log);
-        scope.answer =
-            Some(Answer { head, body_bytes, bytes: body_bytes, keep_alive: true, complete: true, sent: true });
+        let (keep_alive, complete, sent) = (true, true, true);
+        scope.answer = Some(Answer { head, body_bytes, bytes: body_bytes, keep_alive, complete, sent, ratio: None });
         headers::trailers(&mut scope, head.status)
     }
 }

@@ -1,11 +1,13 @@
 //! What the error log says of heads that are refused: nginx's words, or a line in Gunicorn's manner.
 
-use wire::h1::{Known, Refusal};
+use wire::h1::{Known, Refusal, Version};
 
 use super::Conn;
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::exchange::Request;
+use crate::features::ssl::Verify;
 use crate::log::{Context, ErrorLog, Level};
+use crate::tls::verify::is_only_unknown;
 
 /// Longest piece of a line that is told.
 const LONGEST: usize = 1024;
@@ -47,6 +49,53 @@ pub fn tell_bad_path(request: &Request, config: &Config, log: &ErrorLog) {
     log.request(Level::Info, &context, format_args!("client sent invalid request"));
 }
 
+/// What is wrong with the connection for this request: the status to refuse it with. nginx's rules for sockets with
+/// `ssl`.
+pub fn unfit(conn: &Conn, request: &Request, config: &Config, log: &ErrorLog) -> Option<u16> {
+    if !config.listens[conn.local.listen].listen.options.ssl {
+        return None;
+    }
+    let tell = |message: &str| {
+        if log.is_nginx() {
+            request.log(Level::Info, config, log, format_args!("{message} while reading client request headers"));
+        }
+    };
+    let Some(tls) = &request.tls else {
+        tell("client sent plain HTTP request to HTTPS port");
+        return Some(497);
+    };
+    let server = config.server(request.route.server);
+    let verify = server.settings.ssl.verify;
+    if verify == Verify::Off {
+        return None;
+    }
+    // The certificate was asked for, and looked at, by the rules of another server.
+    let other = tls.by != request.route.server && (tls.server.is_some() || !tls.client_chain.is_empty());
+    let name = tls.server_name.as_deref().unwrap_or_default();
+    if other && !name.as_bytes().eq_ignore_ascii_case(&request.host_name) && !same_tls(config, tls.by, server) {
+        tell("client attempted to request the server name different from the one that was negotiated");
+        return Some(421);
+    }
+    if tls.verify_error != 0 && !(verify == Verify::OptionalNoCa && is_only_unknown(tls.verify_error)) {
+        let reason = tls.client_verify.strip_prefix("FAILED:").unwrap_or_default();
+        tell(&format!("client SSL certificate verify error: ({}:{reason})", tls.verify_error));
+        return Some(495);
+    }
+    if verify == Verify::On && tls.client_chain.is_empty() {
+        tell("client sent no required SSL certificate");
+        return Some(496);
+    }
+    None
+}
+
+/// Whether a handshake by the rules of one server is as good as one by those of another.
+fn same_tls(config: &Config, by: u32, server: &Server) -> bool {
+    match (&config.server(by).tls, &server.tls) {
+        (Some(one), Some(other)) => std::sync::Arc::ptr_eq(one, other),
+        _ => false,
+    }
+}
+
 /// What was being read.
 pub fn doing(request: &Request) -> &'static str {
     if request.head.has_line() { "reading client request headers" } else { "reading client request line" }
@@ -66,6 +115,9 @@ fn words(request: &Request, refusal: Refusal) -> String {
         Refusal::TooManyFields => "client sent too many header lines".into(),
         Refusal::FieldTooLarge | Refusal::HeadTooLarge => {
             format!("client sent too long header line: \"{}...\"", line(request))
+        }
+        Refusal::MissingHost if request.head.version == Version::Http2 => {
+            "client sent neither \":authority\" nor \"Host\" header".into()
         }
         Refusal::MissingHost => "client sent HTTP/1.1 request without \"Host\" header".into(),
         Refusal::Host => "client sent invalid host header".into(),

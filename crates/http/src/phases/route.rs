@@ -27,6 +27,8 @@ pub enum From {
 pub enum Way {
     /// The location's handler answers.
     Handler,
+    /// Limits and authentication of the location come first, which may take time: see `guard`.
+    Guarded,
     Status(u16),
     /// A body that the configuration gives.
     Text(u16, Vec<u8>),
@@ -138,9 +140,17 @@ pub fn run(scope: &mut Scope<'_>, from: From) -> Way {
         }
     }
     realip::apply(&scope.settings().realip, scope.request);
-    if let Some(status) = admit(scope) {
-        return Way::Status(status);
+    if scope.settings().guards() {
+        return Way::Guarded;
     }
+    match admit(scope) {
+        Some(status) => Way::Status(status),
+        None => precontent(scope),
+    }
+}
+
+/// What comes between admission to a location and its handler: which file exists.
+pub fn precontent(scope: &mut Scope<'_>) -> Way {
     if let Some(try_files) = scope.location().try_files.clone() {
         match try_files::run(&try_files, scope) {
             Tried::Found => {}
@@ -305,18 +315,8 @@ fn tell(config: &Config, step: Step<'_, u32>) -> Note {
     Note { what: "location", text: format!("{} {what}", location.name), at: Some(location.at.clone()) }
 }
 
-/// Who may ask; the status for those who may not.
-fn admit(scope: &mut Scope<'_>) -> Option<u16> {
-    if let Some(what) = scope.location().unsupported {
-        let (config, log) = (scope.config, scope.log);
-        scope.request.note("access", None, || format!("{what} is not supported yet, so nobody is let in: 503"));
-        scope.request.error(
-            config,
-            log,
-            format_args!("\"{what}\" is not supported yet: nothing is answered from here"),
-        );
-        return Some(503);
-    }
+/// Who may ask; the status for those who may not. Of what needs no waiting.
+pub fn admit(scope: &mut Scope<'_>) -> Option<u16> {
     if scope.request.route.subrequest {
         return None;
     }

@@ -1,7 +1,8 @@
 //! The runtime of a worker: one thread drives it at a time, and it can change hands.
 //!
-//! `reactor` lets an event loop drive it, as the loop's selector.
+//! `reactor` lets an event loop drive it, as the loop's selector; `offload` has threads for what would hold it up.
 
+pub mod offload;
 pub mod reactor;
 
 use std::io;
@@ -11,6 +12,8 @@ use tokio::runtime::Builder;
 pub use tokio::runtime::Runtime;
 /// Tells a waiting task that something has changed.
 pub use tokio::sync::Notify as Change;
+/// Hands one thing to a waiting task.
+pub use tokio::sync::oneshot;
 /// A running task, to be ended.
 pub use tokio::task::AbortHandle as Task;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wire::h1::{Framing, Method, Version, encode};
 
 use super::scope::Scope;
-use crate::exchange::Peer;
+use crate::exchange::{Peer, ResponseHead};
 use crate::features::ssi::date;
 use crate::{log, sys};
 
@@ -16,6 +16,14 @@ pub(super) fn query(scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
 
 pub(super) fn nothing(_: &mut Scope<'_>, _: &mut Vec<u8>) -> bool {
     false
+}
+
+pub(super) fn http2(scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
+    let request = &*scope.request;
+    if request.head.version == Version::Http2 {
+        out.extend_from_slice(if request.tls.is_some() { b"h2" } else { b"h2c" });
+    }
+    true
 }
 
 pub(super) fn empty(_: &mut Scope<'_>, _: &mut Vec<u8>) -> bool {
@@ -142,6 +150,36 @@ pub(super) fn sent_field(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -
         }
         name => head.join(&name.replace('_', "-"), out),
     }
+}
+
+/// The answer of the server's own that a subrequest got: to whoever asked, it comes from upstream.
+fn asked<'a>(scope: &Scope<'a>) -> Option<&'a ResponseHead> {
+    scope.answer.filter(|_| scope.request.route.subrequest).map(|answer| answer.head)
+}
+
+pub(super) fn asked_field(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -> bool {
+    asked(scope).is_some_and(|head| match name {
+        "content_length" => head.length.is_some_and(|length| number(out, length)),
+        "content_type" | "last_modified" | "location" => {
+            head.find(&name.replace('_', "-")).is_some_and(|value| present(out, value))
+        }
+        name => head.join(&name.replace('_', "-"), out),
+    })
+}
+
+pub(super) fn asked_cookie(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -> bool {
+    let Some(head) = asked(scope) else { return false };
+    let cookies = head.each().filter(|(own, _)| own.eq_ignore_ascii_case(b"set-cookie")).map(|(_, value)| value);
+    let mut values = cookies.filter_map(|cookie| {
+        let (own, value) = cookie.split_at_checked(name.len())?;
+        let value = own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)?.strip_prefix(b"=")?;
+        Some(value.split(|&byte| byte == b';').next().unwrap_or_default())
+    });
+    values.next().is_some_and(|value| present(out, value))
+}
+
+pub(super) fn asked_status(scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
+    asked(scope).is_some_and(|head| number(out, head.status.into()))
 }
 
 /// The first argument of that name, undecoded, as nginx has it.

@@ -27,6 +27,8 @@ pub enum Source {
     Unknown,
     /// `set` assigns it.
     Assigned,
+    /// Something gives it a value on the way; until then it has none, which is all right.
+    Given,
     /// A regular expression captures it.
     Captured,
     Map(Arc<map::Map>),
@@ -55,7 +57,7 @@ impl Registry {
     pub fn learn(&mut self, tree: &[Directive]) {
         for it in tree {
             let name = match it.name.text.as_str() {
-                "set" => it.args.first(),
+                "set" | "auth_request_set" => it.args.first(),
                 "map" | "geo" | "split_clients" => it.args.last(),
                 _ => None,
             };
@@ -91,7 +93,8 @@ impl Registry {
         let known = &mut self.definitions[id.index()].source;
         let wins = match &source {
             Source::Assigned => matches!(known, Source::Unknown),
-            Source::Captured => matches!(known, Source::Unknown | Source::Assigned),
+            Source::Given => matches!(known, Source::Unknown | Source::Assigned),
+            Source::Captured => matches!(known, Source::Unknown | Source::Assigned | Source::Given),
             _ => true,
         };
         if wins {
@@ -164,7 +167,7 @@ pub fn write(id: VarId, scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
     }
     let config = scope.config;
     let source = config.variables.source(id);
-    if let Source::Captured | Source::Assigned | Source::Unknown = source {
+    if let Source::Captured | Source::Assigned | Source::Given | Source::Unknown = source {
         if let Some(captured) = scope.request.route.captures.named(config.variables.name(id)) {
             out.extend_from_slice(captured);
             return true;
@@ -187,7 +190,7 @@ pub fn write(id: VarId, scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
         Source::Map(map) => (map.write(scope, out), !map.volatile),
         Source::Geo(geo) => (geo.write(scope, out), !geo.volatile),
         Source::Split(split) => (split.write(scope, out), true),
-        Source::Captured | Source::Assigned | Source::Unknown => (false, false),
+        Source::Captured | Source::Assigned | Source::Given | Source::Unknown => (false, false),
     };
     scope.request.route.depth -= 1;
     if keep {

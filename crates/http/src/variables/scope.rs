@@ -6,6 +6,7 @@ use super::VarId;
 use crate::config::{Config, Location, Server, Settings};
 use crate::exchange::{Request, ResponseHead};
 use crate::log::ErrorLog;
+use crate::stage::Ratio;
 
 /// The value of a variable of the configuration's own, kept for the rest of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Answer<'a> {
     pub complete: bool,
     /// Its head is out.
     pub sent: bool,
+    /// By how much it was compressed, once that is known.
+    pub ratio: Option<Ratio>,
 }
 
 /// Where variables are computed.
@@ -86,7 +89,7 @@ impl<'a> Scope<'a> {
     /// Computes something while the answer has this head.
     pub fn with_head<R>(&mut self, head: &ResponseHead, compute: impl FnOnce(&mut Scope<'_>) -> R) -> R {
         let keep_alive = self.request.route.keep_alive && !head.close;
-        let answer = Answer { head, body_bytes: 0, bytes: 0, keep_alive, complete: false, sent: false };
+        let answer = Answer { head, body_bytes: 0, bytes: 0, keep_alive, complete: false, sent: false, ratio: None };
         let Scope { config, log, logs, .. } = *self;
         let mut inner = Scope { config, request: self.request, answer: Some(answer), log, logs };
         compute(&mut inner)

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use wire::h1::Version;
-
 use super::getters::*;
 use super::scope::Scope;
 use crate::exchange::{Peer, RequestBody};
-use crate::features::{referer, secure_link, userid};
+use crate::features::ssl::variables as ssl;
+use crate::features::{compression, referer, secure_link, userid};
+use crate::stage::Coding;
 use crate::{log, sys};
 
 /// A variable: its name, how it is computed (`false`: it has no value), and what it is.
@@ -50,9 +50,9 @@ pub const FAMILIES: &[Family] = &[
     Family { prefix: "http_", get: request_field, doc: "the request's field NAME, with `_` for `-`" },
     Family { prefix: "sent_http_", get: sent_field, doc: "the answer's field NAME" },
     Family { prefix: "sent_trailer_", get: nothing_named, doc: "the answer's trailer field NAME" },
-    Family { prefix: "upstream_http_", get: nothing_named, doc: "the upstream answer's field NAME" },
+    Family { prefix: "upstream_http_", get: asked_field, doc: "the upstream answer's field NAME" },
     Family { prefix: "upstream_trailer_", get: nothing_named, doc: "the upstream's trailer field NAME" },
-    Family { prefix: "upstream_cookie_", get: nothing_named, doc: "the upstream's cookie NAME" },
+    Family { prefix: "upstream_cookie_", get: asked_cookie, doc: "the upstream's cookie NAME" },
     Family { prefix: "proxy_protocol_tlv_", get: proxied_value, doc: "a TLV of the PROXY protocol" },
 ];
 
@@ -243,7 +243,7 @@ pub const ROWS: &[Row] = &[
         },
         "bytes of the request: line, fields and body",
     ),
-    row("request_method", |s, out| some(out, s.request.method()), "the method"),
+    row("request_method", |s, out| some(out, s.request.main_method()), "the method"),
     row("request_port", |s, out| present(out, s.request.port().as_bytes()), "the port that the request names"),
     row(
         "request_time",
@@ -280,15 +280,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "server_protocol",
-        |s, out| {
-            present(
-                out,
-                match s.request.head.version {
-                    Version::Http10 => b"HTTP/1.0",
-                    Version::Http11 => b"HTTP/1.1",
-                },
-            )
-        },
+        |s, out| present(out, s.request.head.version.name().as_bytes()),
         "the protocol of the request",
     ),
     row(
@@ -333,45 +325,67 @@ pub const ROWS: &[Row] = &[
     row("upstream_last_server_name", nothing, "the upstream's name"),
     row("upstream_response_length", nothing, "length of its answer"),
     row("upstream_response_time", nothing, "seconds until its answer ended"),
-    row("upstream_status", nothing, "its status"),
+    row("upstream_status", asked_status, "its status"),
     row("acme_certificate", nothing, "the certificate that ACME got"),
     row("acme_certificate_key", nothing, "its key"),
     row("ancient_browser", nothing, "see `ancient_browser`"),
-    row("brotli_ratio", nothing, "how much the answer was compressed with brotli"),
-    row("gzip_ratio", nothing, "how much the answer was compressed"),
+    row(
+        "brotli_ratio",
+        |s, out| compression::ratio(s, Coding::Brotli, out),
+        "by how much the answer was compressed with `brotli`; in logs",
+    ),
+    row(
+        "gzip_ratio",
+        |s, out| compression::ratio(s, Coding::Gzip, out),
+        "by how much the answer was compressed with `gzip`; in logs",
+    ),
     row("modern_browser", nothing, "see `modern_browser`"),
     row("msie", nothing, "`1` for any version of MSIE"),
     row("otel_parent_id", nothing, "the span that this one is in"),
     row("otel_parent_sampled", nothing, "`1` if that one is recorded, else `0`"),
     row("otel_span_id", nothing, "the request's span"),
     row("otel_trace_id", nothing, "the request's trace"),
-    row("zstd_ratio", nothing, "how much the answer was compressed with zstd"),
-    row("limit_req_status", nothing, "what `limit_req` decided"),
-    row("limit_conn_status", nothing, "what `limit_conn` decided"),
+    row(
+        "zstd_ratio",
+        |s, out| compression::ratio(s, Coding::Zstd, out),
+        "by how much the answer was compressed with `zstd`; in logs",
+    ),
+    row(
+        "limit_req_status",
+        |s, out| some(out, s.request.route.limit_req.name().as_bytes()),
+        "what `limit_req` decided",
+    ),
+    row(
+        "limit_conn_status",
+        |s, out| some(out, s.request.route.limit_conn.name().as_bytes()),
+        "what `limit_conn` decided",
+    ),
     row("slice_range", nothing, "the range of a slice"),
-    row("http2", empty, "`h2` or `h2c` with HTTP/2, otherwise empty"),
+    row("http2", http2, "`h2` or `h2c` with HTTP/2, otherwise empty"),
     row("http3", empty, "`h3` with HTTP/3, otherwise empty"),
     row("fastcgi_script_name", uri, "see `fastcgi_index`"),
     row("fastcgi_path_info", empty, "see `fastcgi_split_path_info`"),
-    row("ssl_alpn_protocol", nothing, "the protocol chosen by ALPN"),
-    row("ssl_cipher", nothing, "the cipher of the connection"),
-    row("ssl_ciphers", nothing, "the client's ciphers"),
-    row("ssl_client_cert", nothing, "the client's certificate, with tabs"),
-    row("ssl_client_escaped_cert", nothing, "the client's certificate, URL-encoded"),
-    row("ssl_client_fingerprint", nothing, "its SHA-1"),
-    row("ssl_client_i_dn", nothing, "its issuer"),
-    row("ssl_client_raw_cert", nothing, "the client's certificate in PEM"),
-    row("ssl_client_s_dn", nothing, "its subject"),
-    row("ssl_client_serial", nothing, "its serial number"),
-    row("ssl_client_v_end", nothing, "the end of its validity"),
-    row("ssl_client_v_remain", nothing, "days until it ends"),
-    row("ssl_client_v_start", nothing, "the start of its validity"),
-    row("ssl_client_verify", nothing, "what checking it gave"),
-    row("ssl_curve", nothing, "the curve of the key exchange"),
-    row("ssl_curves", nothing, "the client's curves"),
+    row("ssl_alpn_protocol", ssl::ALPN_PROTOCOL, "the protocol chosen by ALPN"),
+    row("ssl_cipher", ssl::CIPHER, "the cipher of the connection"),
+    row("ssl_ciphers", ssl::CIPHERS, "the client's ciphers"),
+    row("ssl_client_cert", ssl::CLIENT_CERT, "the client's certificate, with tabs"),
+    row("ssl_client_escaped_cert", ssl::CLIENT_ESCAPED_CERT, "the client's certificate, URL-encoded"),
+    row("ssl_client_fingerprint", ssl::CLIENT_FINGERPRINT, "its SHA-1"),
+    row("ssl_client_i_dn", ssl::CLIENT_I_DN, "its issuer"),
+    row("ssl_client_i_dn_legacy", ssl::CLIENT_I_DN_LEGACY, "its issuer, as OpenSSL used to write it"),
+    row("ssl_client_raw_cert", ssl::CLIENT_RAW_CERT, "the client's certificate in PEM"),
+    row("ssl_client_s_dn", ssl::CLIENT_S_DN, "its subject"),
+    row("ssl_client_s_dn_legacy", ssl::CLIENT_S_DN_LEGACY, "its subject, as OpenSSL used to write it"),
+    row("ssl_client_serial", ssl::CLIENT_SERIAL, "its serial number"),
+    row("ssl_client_v_end", ssl::CLIENT_V_END, "the end of its validity"),
+    row("ssl_client_v_remain", ssl::CLIENT_V_REMAIN, "days until it ends"),
+    row("ssl_client_v_start", ssl::CLIENT_V_START, "the start of its validity"),
+    row("ssl_client_verify", ssl::CLIENT_VERIFY, "what checking it gave"),
+    row("ssl_curve", ssl::CURVE, "the curve of the key exchange"),
+    row("ssl_curves", ssl::CURVES, "the client's curves"),
     row("ssl_early_data", nothing, "`1` while the handshake is not complete"),
-    row("ssl_protocol", nothing, "the protocol of the connection"),
-    row("ssl_server_name", nothing, "the name that the client asked for by SNI"),
-    row("ssl_session_id", nothing, "the session's number"),
-    row("ssl_session_reused", nothing, "`r` if the session was used again"),
+    row("ssl_protocol", ssl::PROTOCOL, "the protocol of the connection"),
+    row("ssl_server_name", ssl::SERVER_NAME, "the name that the client asked for by SNI"),
+    row("ssl_session_id", ssl::SESSION_ID, "the session's number"),
+    row("ssl_session_reused", ssl::SESSION_REUSED, "`r` if the session was used again"),
 ];

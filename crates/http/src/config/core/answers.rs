@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = &[
         "TIME",
         "0s",
         "How long an answer of status 401 is held back, against guessing of passwords.",
-        crate::config::row::Action::Later("401 answers are not delayed"),
+        Set(|s| s.set_ms(|x| &mut x.auth_delay)),
     ),
     Row::new(
         "chunked_transfer_encoding",

@@ -1,61 +1,15 @@
-//! The rest: compression, authentication, limits, `upstream` blocks, traces.
+//! The rest: `upstream` blocks, traces.
 
 use super::super::arguments::check;
 use super::super::context::sets::*;
 use super::super::row::{Action, MANY, Row};
 use super::rows;
 
-const COMPRESS: &str = "answers are not compressed";
-const CHECK: &str = "requests here are answered 503, because nothing may be let through unchecked";
-const REQUESTS: &str = "requests are not limited";
-const CONNECTIONS: &str = "connections are not limited";
 const PASS: &str = "requests are not passed on";
 const PROBE: &str = "servers are not probed";
 const TRACE: &str = "no traces are sent";
 const MIRROR: &str = "requests are not mirrored";
 const RESOLVE: &str = "names are not looked up while the server runs";
-
-pub const COMPRESSION: &[Row] = rows! { ""
-    "brotli" HSLI (1, 1) "on | off" "off" "Whether answers are compressed with Brotli." => Later(COMPRESS);
-    "brotli_buffers" HSL (2, 2) "NUMBER SIZE" "16 8k" "Buffers for compressing; without effect." => Tuning(check::buffers);
-    "brotli_comp_level" HSL (1, 1) "LEVEL" "6" "How hard to compress, from 0 to 11." => Later(COMPRESS);
-    "brotli_min_length" HSL (1, 1) "SIZE" "20" "Shorter answers are left as they are." => Later(COMPRESS);
-    "brotli_types" HSL (1, MANY) "MEDIA-TYPE ..." "text/html" "Types of answers that are compressed, beside text/html." => Later(COMPRESS), repeats;
-    "brotli_window" HSL (1, 1) "SIZE" "512k" "How far back repetitions are found; without effect." => Tuning(check::size);
-    "gunzip" HSL (1, 1) "on | off" "off" "Whether clients that do not know gzip get answers uncompressed." => Later("answers are not uncompressed");
-    "gunzip_buffers" HSL (2, 2) "NUMBER SIZE" "32 4k" "Buffers for uncompressing; without effect." => Tuning(check::buffers);
-    "gzip" HSLI (1, 1) "on | off" "off" "Whether answers are compressed with gzip." => Later(COMPRESS);
-    "gzip_buffers" HSL (2, 2) "NUMBER SIZE" "32 4k" "Buffers for compressing; without effect." => Tuning(check::buffers);
-    "gzip_comp_level" HSL (1, 1) "LEVEL" "1" "How hard to compress, from 1 to 9." => Later(COMPRESS);
-    "gzip_hash" HSL (1, 1) "SIZE" "64k" "Without effect." => Tuning(check::size);
-    "gzip_min_length" HSL (1, 1) "SIZE" "20" "Shorter answers are left as they are." => Later(COMPRESS);
-    "gzip_no_buffer" HSL (1, 1) "on | off" "off" "Without effect." => Tuning(check::flag);
-    "gzip_types" HSL (1, MANY) "MEDIA-TYPE ..." "text/html" "Types of answers that are compressed, beside text/html." => Later(COMPRESS), repeats;
-    "gzip_window" HSL (1, 1) "SIZE" "32k" "Without effect." => Tuning(check::size);
-    "postpone_gzipping" HSL (1, 1) "SIZE" "0" "Without effect." => Tuning(check::size);
-    "zstd" HSLI (1, 1) "on | off" "off" "Whether answers are compressed with Zstandard." => Later(COMPRESS);
-    "zstd_buffers" HSL (2, 2) "NUMBER SIZE" "32 4k" "Buffers for compressing; without effect." => Tuning(check::buffers);
-    "zstd_comp_level" HSL (1, 1) "LEVEL" "1" "How hard to compress." => Later(COMPRESS);
-    "zstd_min_length" HSL (1, 1) "SIZE" "20" "Shorter answers are left as they are." => Later(COMPRESS);
-    "zstd_types" HSL (1, MANY) "MEDIA-TYPE ..." "text/html" "Types of answers that are compressed, beside text/html." => Later(COMPRESS), repeats;
-};
-
-pub const PROTECTION: &[Row] = rows! { ""
-    "auth_basic" HSLX (1, 1) "REALM | off" "off" "Whether clients must tell a name and a password." => Later(CHECK);
-    "auth_basic_user_file" HSLX (1, 1) "FILE" "" "Names and passwords." => Later("the file is not read");
-    "auth_request" HSL (1, 1) "URI | off" "off" "The location that says whether a request is let in." => Later(CHECK);
-    "auth_request_set" HSL (2, 2) "$VARIABLE VALUE" "" "A variable that is set when the location of `auth_request` has answered." => Later("the variable is empty"), repeats;
-    "limit_conn" HSL (2, 2) "ZONE NUMBER" "" "How many connections a key may have at a time." => Later(CONNECTIONS), repeats;
-    "limit_conn_dry_run" HSL (1, 1) "on | off" "off" "Whether connections beyond the limit are only counted." => Later(CONNECTIONS);
-    "limit_conn_log_level" HSL (1, 1) "info | notice | warn | error" "error" "The level that refused connections are logged with." => Later(CONNECTIONS);
-    "limit_conn_status" HSL (1, 1) "CODE" "503" "The status that refused connections are answered with." => Later(CONNECTIONS);
-    "limit_conn_zone" H (2, 2) "KEY zone=NAME:SIZE" "" "What connections are counted by." => Later(CONNECTIONS), repeats;
-    "limit_req" HSL (1, 3) "zone=NAME [burst=NUMBER] [nodelay | delay=NUMBER]" "" "How fast requests of a key may come." => Later(REQUESTS), repeats;
-    "limit_req_dry_run" HSL (1, 1) "on | off" "off" "Whether requests beyond the limit are only counted." => Later(REQUESTS);
-    "limit_req_log_level" HSL (1, 1) "info | notice | warn | error" "error" "The level that refused requests are logged with." => Later(REQUESTS);
-    "limit_req_status" HSL (1, 1) "CODE" "503" "The status that refused requests are answered with." => Later(REQUESTS);
-    "limit_req_zone" H (3, 3) "KEY zone=NAME:SIZE rate=RATE" "" "What requests are counted by." => Later(REQUESTS), repeats;
-};
 
 pub const UPSTREAM: &[Row] = rows! { ""
     "upstream" H (1, 1) "NAME { ... }" "" "A group of servers that requests are passed on to." => LaterBlock(PASS), repeats;

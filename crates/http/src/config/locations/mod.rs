@@ -319,10 +319,13 @@ fn search<'t, T: Copy>(
         Static::Prefix(place, no_regex) => {
             note(Step::Prefix { value: place.value, no_regex });
             skip = no_regex.then_some(place.value);
-            kept = match search(&place.nested, path, captures, note, holds) {
-                Search::Nothing => Search::Prefix(place.value),
-                Search::Prefix(inner) => Search::Prefix(inner),
-                done => return done,
+            kept = match place.nested.is_empty() {
+                true => Search::Prefix(place.value),
+                false => match search(&place.nested, path, captures, note, holds) {
+                    Search::Nothing => Search::Prefix(place.value),
+                    Search::Prefix(inner) => Search::Prefix(inner),
+                    done => return done,
+                },
             };
         }
         Static::Nothing => {}

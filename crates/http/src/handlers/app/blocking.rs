@@ -1,7 +1,6 @@
 //! Requests for a blocking application: the body is brought in, the application called, its answer sent.
 
 use std::future::poll_fn;
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -47,7 +46,7 @@ pub async fn serve(
         if let Some(channel) = call_inline(conn, &mut request, sender, app, settings) {
             relay(conn, sender, (&channel, location), &mut None, settings).await;
         } else if engine.batches() && !sender.is_flushed() {
-            batch::end(conn.stream.as_raw_fd(), sender).await;
+            batch::end(&conn.stream, sender).await;
         }
     } else {
         let channel = Channel::new(settings.temporary());
@@ -85,7 +84,7 @@ fn call_inline(
         let draining = || engine.is_draining();
         let mut out = Output::inline(Inline {
             sender,
-            socket: conn.stream.as_raw_fd(),
+            stream: &mut conn.stream,
             log: &mut lines,
             may_suspend: engine.may_suspend(),
             draining: &draining,
@@ -176,6 +175,11 @@ impl Wait<'_> {
         conn.watch.register(cx);
         if let Some(pump) = pump.as_mut().filter(|pump| !pump.done) {
             let _ = pump.poll(cx, conn, sender, self.settings.client_body_timeout);
+        }
+        if !*dead && conn.stream.is_lost(cx) {
+            *dead = true;
+            sender.clear_queue();
+            self.channel.set_gone();
         }
         if !*dead && !sender.is_flushed() {
             let mut progress = false;

@@ -18,7 +18,6 @@ use crate::exchange::Request;
 use crate::transport::receive::{self, Pump};
 use crate::transport::sender::Sender;
 use crate::transport::{Conn, batch};
-use std::os::fd::AsRawFd;
 
 /// How many bytes of a next request are taken while an answer is not complete. Reading is how the end of the client
 /// is noticed.
@@ -96,7 +95,7 @@ pub async fn serve(
     }
     request.buf.extend_from_slice(&ahead);
     if engine.batches() && !sender.is_flushed() && !engine.is_fronted() {
-        batch::end(conn.stream.as_raw_fd(), sender).await;
+        batch::end(&conn.stream, sender).await;
     }
     report_fault(&engine, &request, sender);
     Outcome { request, unread, status }
@@ -150,6 +149,10 @@ impl Relay<'_> {
         self.write(cx, conn, state);
         if self.pump.as_ref().is_none_or(|pump| pump.done) {
             self.watch_client(cx, conn, state);
+        } else if !state.broken && conn.stream.is_lost(cx) {
+            state.closed = true;
+            state.broken = true;
+            state.sender.clear_queue();
         }
         duplex.tell_application(state, moved);
         if self.is_over(state) {

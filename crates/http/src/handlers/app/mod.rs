@@ -38,11 +38,13 @@ pub async fn serve(
     settings: &config::Settings,
 ) -> Outcome {
     match app {
-        App::Blocking(app) => blocking::serve(conn, request, sender, app, settings).await,
         App::Evented(app) if settings.app.websocket.enabled && websocket::is_handshake(&request) => {
             // Boxed: a WebSocket's needs must not make every request's future larger.
             Box::pin(websocket::serve(conn, request, sender, app, settings)).await
         }
+        // Nobody here speaks what it asks for (RFC 9220 section 3).
+        _ if request.tunnel => Outcome { request, unread: true, status: Some(501) },
+        App::Blocking(app) => blocking::serve(conn, request, sender, app, settings).await,
         App::Evented(app) => evented::serve(conn, request, sender, app, settings).await,
     }
 }

@@ -16,7 +16,7 @@ pub fn of(config: &Config, request: &Request, settings: &Settings, app: usize) -
         _ => settings.app.root_path.clone(),
     };
     let plain = settings.app.mount.is_empty() && outer.is_empty();
-    let name = name(&server.name);
+    let name = server.told_name();
     if as_sent && plain && name.is_none() && !settings.nginx_pages {
         return None;
     }
@@ -48,10 +48,4 @@ fn is_spelled(request: &Request, path: &[u8]) -> bool {
     let mut sent = Vec::new();
     wire::uri::percent_decode(request.head.path.of(&request.buf), &mut sent);
     sent == path
-}
-
-/// A server's name, if it is one that a client could ask for.
-fn name(name: &str) -> Option<&str> {
-    let usual = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
-    usual.then_some(name)
 }

@@ -1,4 +1,5 @@
-//! WebSockets for an evented application (RFC 6455): the handshake, then messages both ways until one side closes.
+//! WebSockets for an evented application (RFC 6455): the handshake, then messages both ways until one side closes. Over
+//! HTTP/2 the handshake is an extended CONNECT, and a stream takes the place of the connection (RFC 8441).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -16,12 +17,17 @@ use crate::config::Settings;
 use crate::exchange::Request;
 use crate::handlers::errors;
 use crate::transport::Conn;
+use crate::transport::memory::{self, Charge};
 use crate::transport::sender::Sender;
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 /// How long a client's Close is waited for after ours, in ms.
 const CLOSE_TIMEOUT: u64 = 5_000;
+/// The most of an incomplete message that is kept when memory is short, see `worker_memory`; in bytes.
+const MOST_WHEN_SHORT: usize = 64 * 1024;
+/// Its close code.
+const TRY_AGAIN_LATER: u16 = 1013;
 /// The close code of a server that goes away for a moment: reload and restart.
 const SERVICE_RESTART: u16 = 1012;
 /// The close code for a client that does not answer a ping.
@@ -35,6 +41,9 @@ thread_local! {
 /// Whether a request asks for a WebSocket.
 pub fn is_handshake(request: &Request) -> bool {
     let head = &request.head;
+    if request.tunnel {
+        return head.upgrade;
+    }
     head.upgrade
         && head.method == Method::Get
         && head.version == Version::Http11
@@ -74,7 +83,8 @@ pub async fn serve(
         errors::page(sender, 426, &[("Sec-WebSocket-Version", b"13"), ("Upgrade", b"websocket")]);
         return Outcome { request, unread: false, status: None };
     }
-    let Some(accept) = accept(&request) else {
+    // There is no key where a stream is opened for it.
+    let Some(accept) = accept(&request).or(request.tunnel.then_some([0; 28])) else {
         conn.engine.log.warning(format_args!("Invalid request from ip={}: not a WebSocket key", conn.client()));
         errors::page(sender, 400, &[]);
         return Outcome { request, unread: false, status: None };
@@ -88,6 +98,7 @@ pub async fn serve(
     let early = request.buf.split_off(request.consumed);
     let engine = conn.engine.clone();
     let socket = Socket::new(engine.clone(), request.route.location, std::mem::take(sender), accept, deflate);
+    let tunnel = request.tunnel;
     let lent = engine.is_fronted();
     if lent {
         let spare = std::mem::replace(&mut request, Box::new(Request::new(0, conn.local.clone())));
@@ -100,6 +111,7 @@ pub async fn serve(
     let mut relay = Relay {
         settings,
         decoder: Decoder::new(settings.app.websocket.max_size, deflate.as_ref()),
+        charge: Charge::default(),
         rest: early,
         asked: false,
         armed: None,
@@ -112,7 +124,10 @@ pub async fn serve(
     poll_fn(|cx| relay.poll(cx, conn, &socket)).await;
     let mut state = socket.lock();
     *sender = std::mem::take(&mut state.sender);
-    if !matches!(state.phase, Phase::Denied) || state.broken || !sender.ended {
+    if tunnel && matches!(state.phase, Phase::Closing | Phase::Closed) && !state.broken {
+        // The stream ends as a connection would (RFC 8441 section 5).
+        sender.end();
+    } else if !matches!(state.phase, Phase::Denied) || state.broken || !sender.ended {
         sender.abort();
     }
     sender.keep_alive = false;
@@ -145,6 +160,8 @@ enum WaitsFor {
 struct Relay<'a> {
     settings: &'a Settings,
     decoder: Decoder,
+    /// Messages that the application has not taken, and the one that is arriving.
+    charge: Charge,
     /// Read and not decoded yet.
     rest: Vec<u8>,
     /// A ping has been sent and not been answered.
@@ -274,6 +291,14 @@ impl Relay<'_> {
                     return bytes.len();
                 }
             }
+        }
+        let held = self.decoder.held();
+        self.charge.set(held + state.waiting_bytes());
+        if held > MOST_WHEN_SHORT && memory::is_over() {
+            let reason = "the server is short of memory";
+            state.ended(TRY_AGAIN_LATER, reason.to_owned());
+            self.goodbye = Some((Some(TRY_AGAIN_LATER), reason));
+            return bytes.len();
         }
         at
     }

@@ -1,13 +1,13 @@
 //! Static files: the file that a URI names, and what is answered about it (RFC 9110 sections 13 and 14).
 //!
 //! `path` is `root` and `alias`, `rules` what may be opened, `open` finds and describes files, `cache` keeps the
-//! descriptions, `types` their media types, `gzip` says who gets compressed ones, `conditional` decides what is answered, `ranges` encodes parts;
+//! descriptions, `packed` what they were compressed to, `types` their media types, `conditional` decides what is answered, `ranges` encodes parts;
 //! `try_files` looks for files before anything answers.
 
 mod cache;
 pub mod conditional;
-pub mod gzip;
 mod open;
+mod packed;
 pub mod path;
 mod ranges;
 pub mod rules;
@@ -25,8 +25,9 @@ use self::open::{Body, Entry, Opened};
 use self::rules::{Static, Symlinks};
 use super::{Content, answer};
 use crate::exchange::{Chunk, FileSlice, ResponseHead};
-use crate::features::{bodies, charset};
+use crate::features::{bodies, charset, compression, expires, headers};
 use crate::log::errno_text;
+use crate::stage::Coding;
 use crate::transport::sender::Sender;
 use crate::variables::Scope;
 
@@ -57,7 +58,6 @@ fn at(scope: &mut Scope<'_>, sender: &mut Sender, path: &mut Vec<u8>) -> Content
     let method = scope.request.current_method();
     let settings = scope.settings();
     let from = rules::links_from(scope, path);
-    scope.request.route.varies = false;
     if settings.files.has_packed()
         && method != Method::Post
         && let Some((entry, coding)) = compressed(scope, path, root, from)
@@ -154,13 +154,14 @@ fn compressed(
     from: usize,
 ) -> Option<(Arc<Entry>, &'static str)> {
     let settings = &scope.settings().files;
+    let clients = &scope.settings().compression.clients;
     let kinds = [
-        (settings.brotli_static, "br", ".br"),
-        (settings.zstd_static, "zstd", ".zst"),
-        (settings.gzip_static, "gzip", ".gz"),
+        (settings.brotli_static, Coding::Brotli, ".br"),
+        (settings.zstd_static, Coding::Zstd, ".zst"),
+        (settings.gzip_static, Coding::Gzip, ".gz"),
     ];
     let request = &*scope.request;
-    let fits = !request.route.subrequest && settings.gzip.fit(request, &ResponseHead::default());
+    let fits = !request.route.subrequest && clients.fit(request, &ResponseHead::default(), false);
     let accept = AcceptEncoding::new(request.field("accept-encoding"));
     let mut best: Option<(u16, Arc<Entry>, &'static str)> = None;
     let mut varies = false;
@@ -170,11 +171,10 @@ fn compressed(
             Static::Off => continue,
             Static::Always => 1000,
             Static::On if !fits => 0,
-            Static::On if settings.distinct => accept.weight(coding.as_bytes()),
-            Static::On => accept.named(coding.as_bytes()),
+            Static::On => compression::weight(&accept, coding, settings.distinct),
         };
         // Where answers say that they vary, it must be known whether there are others.
-        if weight == 0 && !settings.gzip.vary || best.as_ref().is_some_and(|(better, ..)| *better >= weight) {
+        if weight == 0 && !clients.vary || best.as_ref().is_some_and(|(better, ..)| *better >= weight) {
             continue;
         }
         path.extend_from_slice(suffix.as_bytes());
@@ -183,12 +183,12 @@ fn compressed(
         if matches!(&*entry, Entry::File(_)) {
             varies |= on == Static::On;
             if weight > 0 {
-                best = Some((weight, entry, coding));
+                best = Some((weight, entry, coding.name()));
             }
         }
     }
     let identity = if settings.distinct { accept.weight(b"identity") } else { 0 };
-    scope.request.route.varies = varies && settings.gzip.vary;
+    scope.request.route.varies |= varies;
     let (weight, entry, coding) = best?;
     (weight >= identity).then_some((entry, coding))
 }
@@ -213,15 +213,11 @@ fn file(scope: &mut Scope<'_>, sender: &mut Sender, entry: &Arc<Entry>, coding: 
     let route = &scope.request.route;
     let plain = route.status != 0 && route.status != 200 || route.subrequest;
     let varies = route.varies;
+    let changed = settings.changes_bodies()
+        && !plain
+        && scope.request.field("range").is_some()
+        && changes(scope, opened, etag, coding);
     let mut head = sender.recycled_head(200);
-    let mut changed = false;
-    if settings.changes_bodies() {
-        answer::content_type(scope, &mut head);
-        head.length = Some(opened.len);
-        changed = bodies::change(scope, &head);
-        head.clear();
-        head.status = 200;
-    }
     let plan = if plain {
         Plan::Whole
     } else {
@@ -232,7 +228,6 @@ fn file(scope: &mut Scope<'_>, sender: &mut Sender, entry: &Arc<Entry>, coding: 
         conditional::plan(&asked, etag, opened.modified, opened.len, settings)
     };
     head.last_modified.extend_from_slice(&opened.last_modified);
-    head.vary = varies;
     if !etag.is_empty() {
         encode::field(&mut head.fields, b"ETag", etag);
     }
@@ -250,10 +245,14 @@ fn file(scope: &mut Scope<'_>, sender: &mut Sender, entry: &Arc<Entry>, coding: 
             send(sender, opened, 0, opened.len);
         }
         Plan::NotModified => {
+            scope.request.route.varies = varies;
             head.status = 304;
             answer::start(scope, sender, head);
         }
-        Plan::Failed => return Content::Status(412),
+        Plan::Failed => {
+            scope.request.route.varies = varies;
+            return Content::Status(412);
+        }
         Plan::Unsatisfiable => {
             unsatisfiable(scope, head, opened.len);
             return Content::Status(416);
@@ -289,6 +288,25 @@ fn file(scope: &mut Scope<'_>, sender: &mut Sender, entry: &Arc<Entry>, coding: 
     Content::Done
 }
 
+/// Whether a file goes out as something else, so that it has no ranges.
+fn changes(scope: &mut Scope<'_>, opened: &Opened, etag: &[u8], coding: Option<&'static str>) -> bool {
+    let mut head = ResponseHead { length: Some(opened.len), ..ResponseHead::new(200) };
+    answer::content_type(scope, &mut head);
+    head.last_modified.extend_from_slice(&opened.last_modified);
+    if !etag.is_empty() {
+        encode::field(&mut head.fields, b"ETag", etag);
+    }
+    if let Some(coding) = coding {
+        encode::field(&mut head.fields, b"Content-Encoding", coding.as_bytes());
+    }
+    if scope.request.field("via").is_some() {
+        // What the answer says to proxies counts, too.
+        expires::apply(scope, &mut head);
+        headers::apply(scope, &mut head);
+    }
+    bodies::change(scope, &head)
+}
+
 /// Notes what a 416 is to say: how long the file is, and, with nginx, what the configuration adds to answers with it.
 fn unsatisfiable(scope: &mut Scope<'_>, mut head: ResponseHead, len: u64) {
     if scope.settings().nginx_pages && !scope.request.route.subrequest {
@@ -306,6 +324,19 @@ fn unsatisfiable(scope: &mut Scope<'_>, mut head: ResponseHead, len: u64) {
 /// The bytes `first..end` of a file.
 fn send(sender: &mut Sender, it: &Opened, first: u64, end: u64) {
     match &it.body {
+        Body::Memory(bytes)
+            if first == 0
+                && end == it.len
+                && let Some(mut coder) = sender.take_coder() =>
+        {
+            match it.packed.of(bytes, &mut *coder) {
+                Some((packed, ratio)) => {
+                    sender.was_coded(ratio);
+                    sender.push(Chunk::Shared(packed));
+                }
+                None => sender.abort(),
+            }
+        }
         Body::Memory(bytes) if first == 0 && end == it.len => sender.push(Chunk::Shared(bytes.clone())),
         Body::Memory(bytes) => sender.copy(bytes.get(first as usize..end as usize).unwrap_or_default()),
         Body::File(file) => {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use conf::Diagnostic;
 
-use super::{Root, gzip};
+use super::Root;
 use crate::config::arguments::check;
 use crate::config::build::Setter;
 use crate::config::context::sets::*;
@@ -32,8 +32,6 @@ pub struct Settings {
     pub gzip_static: Static,
     pub brotli_static: Static,
     pub zstd_static: Static,
-    /// Who gets compressed answers.
-    pub gzip: gzip::Settings,
     /// A compressed file beside another is another representation: it has a tag of its own, and Vary.
     pub distinct: bool,
 }
@@ -71,7 +69,6 @@ impl Default for Settings {
             gzip_static: Static::Off,
             brotli_static: Static::Off,
             zstd_static: Static::Off,
-            gzip: gzip::Settings::default(),
             distinct: false,
         }
     }
@@ -89,7 +86,6 @@ impl Settings {
             gzip_static: Static::On,
             brotli_static: Static::On,
             zstd_static: Static::On,
-            gzip: gzip::Settings::modern(),
             distinct: true,
             valid: 1000,
             ..Settings::default()

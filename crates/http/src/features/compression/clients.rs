@@ -1,4 +1,5 @@
-//! Who gets compressed answers: what the `gzip_*` directives say of clients and of proxies on the way to them.
+//! Who gets compressed answers: what the `gzip_*` directives say of clients and of proxies on the way to them. It holds
+//! for all codings, and for compressed files as for what is compressed on the fly.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::sys;
 
 /// What holds in a block.
 #[derive(Clone)]
-pub struct Settings {
+pub struct Clients {
     /// Answers of which there are several say `Vary: Accept-Encoding`.
     pub vary: bool,
     /// The oldest protocol.
@@ -50,9 +51,9 @@ struct Cases {
     auth: bool,
 }
 
-impl Default for Settings {
+impl Default for Clients {
     fn default() -> Self {
-        Settings {
+        Clients {
             vary: false,
             oldest: Version::Http11,
             proxied: Proxied::Off,
@@ -62,19 +63,19 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl Clients {
     /// `defaults modern;`: with Vary, proxies know what to do.
-    pub fn modern() -> Settings {
-        Settings { vary: true, oldest: Version::Http10, proxied: Proxied::Any, ..Settings::default() }
+    pub fn modern() -> Clients {
+        Clients { vary: true, oldest: Version::Http10, proxied: Proxied::Any, ..Clients::default() }
     }
 
     /// Whether the client of this request may get a compressed answer, as far as it is not about codings; of the answer
-    /// `head` is known.
-    pub fn fit(&self, request: &Request, head: &ResponseHead) -> bool {
+    /// `head` is known. `dated`: it is an application's that says when it was changed; of a file's nginx does not know.
+    pub fn fit(&self, request: &Request, head: &ResponseHead, dated: bool) -> bool {
         if self.oldest == Version::Http11 && request.head.version == Version::Http10 {
             return false;
         }
-        if !self.proxied.fits(request, head) {
+        if !self.proxied.fits(request, head, dated) {
             return false;
         }
         if !self.not_msie6 && self.disabled.is_empty() {
@@ -86,7 +87,7 @@ impl Settings {
 }
 
 impl Proxied {
-    fn fits(self, request: &Request, head: &ResponseHead) -> bool {
+    fn fits(self, request: &Request, head: &ResponseHead, dated: bool) -> bool {
         if self == Proxied::Any || request.field("via").is_none() {
             return true;
         }
@@ -109,14 +110,16 @@ impl Proxied {
                 || cases.private && says("private");
         }
         // As nginx: an answer that says nothing of caching is compressed unless these forbid it.
-        !(cases.no_last_modified && head.find("last-modified").is_some()
-            || cases.no_etag && head.find("etag").is_some())
+        !(cases.no_last_modified && dated || cases.no_etag && head.find("etag").is_some())
     }
 }
 
 /// Internet Explorer 4, 5, and 6 without its second service pack.
 fn is_msie6(agent: &[u8]) -> bool {
     let Some(at) = memchr::memmem::find(agent, b"MSIE ") else { return false };
+    if memchr::memmem::find(agent, b"Opera").is_some() {
+        return false;
+    }
     match &agent[at + 5..] {
         [b'4' | b'5', b'.', ..] => true,
         [b'6', b'.', rest @ ..] => memchr::memmem::find(rest, b"SV1").is_none(),
@@ -145,7 +148,7 @@ pub const ROWS: &[Row] = &[
         "The oldest protocol that compressed answers are for.",
         Set(|s| {
             let oldest = s.one_of(0, &[("1.0", Version::Http10), ("1.1", Version::Http11)])?;
-            s.settings().files.gzip.oldest = oldest;
+            s.settings().compression.clients.oldest = oldest;
             Ok(())
         }),
     ),
@@ -167,15 +170,15 @@ pub const ROWS: &[Row] = &[
         "on | off",
         "off",
         "Whether answers that may be compressed have `Vary: Accept-Encoding`.",
-        Set(|s| s.set_flag(|x| &mut x.files.gzip.vary)),
+        Set(|s| s.set_flag(|x| &mut x.compression.clients.vary)),
     ),
 ];
 
 fn disable(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
     let mut regexes = Vec::new();
-    let mut msie6 = !s.first && s.block.settings.files.gzip.not_msie6;
+    let mut msie6 = !s.first && s.block.settings.compression.clients.not_msie6;
     if !s.first {
-        regexes.extend(s.block.settings.files.gzip.disabled.iter().map(|regex| regex.pattern().to_owned()));
+        regexes.extend(s.block.settings.compression.clients.disabled.iter().map(|regex| regex.pattern().to_owned()));
     }
     for word in &s.it.args {
         match word.text.as_str() {
@@ -187,14 +190,14 @@ fn disable(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
     }
     let regexes: Result<Vec<Regex>, String> = regexes.iter().map(|pattern| Regex::new(pattern, true)).collect();
     let regexes = regexes.map_err(|why| s.wrong(why))?;
-    let gzip = &mut s.settings().files.gzip;
-    gzip.disabled = regexes.into();
-    gzip.not_msie6 = msie6;
+    let clients = &mut s.settings().compression.clients;
+    clients.disabled = regexes.into();
+    clients.not_msie6 = msie6;
     Ok(())
 }
 
 fn proxied(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
-    let before = s.block.settings.files.gzip.proxied;
+    let before = s.block.settings.compression.clients.proxied;
     let mut value = if s.first { Proxied::Some(Cases::default()) } else { before };
     for word in &s.it.args {
         let mut cases = if let Proxied::Some(cases) = value { cases } else { Cases::default() };
@@ -204,7 +207,9 @@ fn proxied(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
                 continue;
             }
             "any" => {
-                value = Proxied::Any;
+                if value != Proxied::Off {
+                    value = Proxied::Any;
+                }
                 continue;
             }
             "expired" => &mut cases.expired,
@@ -217,12 +222,12 @@ fn proxied(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
             word => return Err(s.wrong(format!("invalid value \"{word}\""))),
         };
         *case = true;
-        // `off` and `any` stand above single cases.
+        // `off` stands above `any`, and both above single cases.
         if let Proxied::Some(_) = value {
             value = Proxied::Some(cases);
         }
     }
-    s.settings().files.gzip.proxied = value;
+    s.settings().compression.clients.proxied = value;
     Ok(())
 }
 
@@ -259,15 +264,21 @@ mod tests {
         let (plain, past) = (head(&[]), head(&[("Expires", "Thu, 01 Jan 1970 00:00:01 GMT")]));
         let future = head(&[("Expires", "Thu, 31 Dec 2037 23:55:55 GMT")]);
         let private = head(&[("Cache-Control", "max-age=0, Private")]);
-        assert!(Proxied::Off.fits(&request(""), &plain) && Proxied::Any.fits(&via, &plain));
-        assert!(!Proxied::Off.fits(&via, &plain));
+        assert!(Proxied::Off.fits(&request(""), &plain, false) && Proxied::Any.fits(&via, &plain, false));
+        assert!(!Proxied::Off.fits(&via, &plain, false));
         let expired = with(|cases| cases.expired = true);
-        assert!(expired.fits(&via, &past) && !expired.fits(&via, &future) && !expired.fits(&via, &private));
-        assert!(expired.fits(&via, &plain));
-        assert!(with(|cases| cases.private = true).fits(&via, &private));
-        assert!(!with(|cases| cases.no_store = true).fits(&via, &private));
-        assert!(!with(|cases| cases.no_etag = true).fits(&via, &head(&[("ETag", "\"a\"")])));
-        assert!(with(|cases| cases.auth = true).fits(&request("Via: a\r\nAuthorization: b\r\n"), &future));
+        assert!(
+            expired.fits(&via, &past, false)
+                && !expired.fits(&via, &future, false)
+                && !expired.fits(&via, &private, false)
+        );
+        assert!(expired.fits(&via, &plain, false));
+        assert!(with(|cases| cases.private = true).fits(&via, &private, false));
+        assert!(!with(|cases| cases.no_store = true).fits(&via, &private, false));
+        assert!(!with(|cases| cases.no_etag = true).fits(&via, &head(&[("ETag", "\"a\"")]), false));
+        let dated = with(|cases| cases.no_last_modified = true);
+        assert!(dated.fits(&via, &plain, false) && !dated.fits(&via, &plain, true));
+        assert!(with(|cases| cases.auth = true).fits(&request("Via: a\r\nAuthorization: b\r\n"), &future, false));
     }
 
     #[test]
@@ -277,6 +288,7 @@ mod tests {
             ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", true),
             ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)", false),
             ("Mozilla/4.0 (compatible; MSIE 7.0)", false),
+            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1) Opera 7.0", false),
             ("curl/8", false),
         ] {
             assert_eq!(is_msie6(agent.as_bytes()), expected, "{agent}");
