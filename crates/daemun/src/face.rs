@@ -3,7 +3,7 @@
 
 pub mod shown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +13,42 @@ use http::log::target;
 
 use crate::host::AppSpec;
 use crate::nginx::{Layout, Parts};
-use crate::settings::{AccessLogFormat, Interface, Settings};
+use crate::settings::{AccessLogFormat, Clients, Interface, Secret, Settings};
 
 /// Bodies up to this many bytes stay in memory.
 const BODY_BUFFER: &str = "128k";
 
-/// The engine's configuration; the error has all its problems, a line or more each. That of a file was built when it was
-/// read: workers share it with the master.
+/// The engine's configuration; the error has all its problems, a line or more each. It is built once: workers share it
+/// with the master.
 pub fn configuration(settings: &Settings) -> Result<Arc<Config>, String> {
     if let Some(setup) = &settings.nginx {
         return Ok(setup.config.clone());
     }
+    if let Some((built, _)) = settings.built.get() {
+        return Ok(built.clone());
+    }
     let here = Place { prefix: settings.chdir.clone(), conf: settings.chdir.clone(), access_log: None };
     match Config::build(&tree(settings), &here) {
-        Ok(built) => Ok(Arc::new(built.config)),
-        Err(problems) => Err(problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")),
+        Ok(Built { config, warnings }) => {
+            let warnings = warnings.iter().map(words).collect();
+            Ok(settings.built.get_or_init(|| (Arc::new(config), warnings)).0.clone())
+        }
+        Err(problems) => Err(problems.iter().map(words).collect::<Vec<_>>().join("\n")),
     }
+}
+
+/// A problem with the place where it stands, if it has one.
+fn words(problem: &Diagnostic) -> String {
+    let text = problem.to_string();
+    match problem.at {
+        At::Default => text.strip_prefix("default: ").map(str::to_owned).unwrap_or(text),
+        _ => text,
+    }
+}
+
+/// What is to be known about the configuration that a command line stands for.
+pub fn warnings(settings: &Settings) -> &[String] {
+    settings.built.get().map_or(&[], |(_, warnings)| warnings)
 }
 
 /// Where relative paths of a file begin.
@@ -94,6 +114,51 @@ pub fn apps(config: &Config, settings: &Settings) -> Vec<AppSpec> {
     }
 }
 
+/// What a command line says about TLS and HTTP/2. The sockets are opened elsewhere: here is one that stands for all.
+fn encryption(settings: &Settings) -> Vec<Directive> {
+    let at = |setting: &str| At::Flag(settings.place(setting).into());
+    let make = |name: &str, setting: &str, value: &str| Directive::new(name, at(setting)).arg(value);
+    let mut all = Vec::new();
+    if let Some(tls) = &settings.tls {
+        let path = |path: &Path| path.display().to_string();
+        // Without a file of its own, the key is where the certificate is.
+        let key = if tls.key == tls.certificate { "certfile" } else { "keyfile" };
+        all.push(make("listen", "certfile", "443").arg("ssl"));
+        all.push(make("ssl_certificate", "certfile", &path(&tls.certificate)));
+        all.push(make("ssl_certificate_key", key, &path(&tls.key)));
+        if let Some(Secret(password)) = &tls.password {
+            all.push(make(shown::PASSWORD, "ssl_keyfile_password", password));
+        }
+        if let Some(authorities) = &tls.authorities {
+            all.push(make("ssl_client_certificate", "ca_certs", &path(authorities)));
+        }
+        if tls.clients != Clients::NotAsked {
+            let on = if tls.clients == Clients::Required { "on" } else { "optional" };
+            all.push(make("ssl_verify_client", "cert_reqs", on));
+            // As Python's `ssl`, which does not count.
+            all.push(make("ssl_verify_depth", "cert_reqs", "100"));
+        }
+        if let Some(ciphers) = &tls.ciphers {
+            all.push(make("ssl_ciphers", "ciphers", ciphers));
+        }
+    }
+    let http2 = &settings.http2;
+    if http2.tls || http2.cleartext {
+        let on = |on: bool| if on { "on" } else { "off" };
+        all.push(make("http2", "http_protocols", on(http2.tls)));
+        all.push(make("http2_cleartext", "http2_cleartext", on(http2.cleartext)));
+        for (name, setting, value) in [
+            ("http2_max_concurrent_streams", "http2_max_concurrent_streams", http2.streams),
+            ("http2_body_preread_size", "http2_initial_window_size", http2.window),
+            ("http2_max_frame_size", "http2_max_frame_size", http2.frame),
+            ("http2_max_header_list_size", "http2_max_header_list_size", http2.head),
+        ] {
+            all.push(make(name, setting, &value.to_string()));
+        }
+    }
+    all
+}
+
 /// The tree of a command line.
 pub fn tree(settings: &Settings) -> Vec<Directive> {
     let at = |setting: &str| At::Flag(settings.place(setting).into());
@@ -130,6 +195,7 @@ pub fn tree(settings: &Settings) -> Vec<Directive> {
         make("request_line_size", "limit_request_line", settings.limit_request_line.to_string()),
         make("sendfile", "sendfile", on(settings.sendfile)),
     ];
+    server.splice(0..0, encryption(settings));
     for (name, value) in &settings.headers {
         server.push(make("add_header", "headers", name.clone()).arg(value).arg("always"));
     }
@@ -167,6 +233,7 @@ pub fn tree(settings: &Settings) -> Vec<Directive> {
             "worker_connections",
             settings.worker_connections.to_string(),
         )]),
+        make("worker_memory", "worker_memory", settings.worker_memory.to_string()),
         plain("http").block(http),
     ]
 }

@@ -2,8 +2,9 @@
 //!
 //! `settings` reads what was asked for in Gunicorn's or Uvicorn's words, `nginx` in nginx's; `face` turns it into a
 //! configuration, `master` keeps the processes, `worker` is what one of them does, `wording` what they say, `host` is
-//! the interpreter as seen from here, `sys` the syscalls.
+//! the interpreter as seen from here, `sys` the syscalls. `cert` is `daemun cert`.
 
+pub mod cert;
 pub mod error_log;
 pub mod face;
 pub mod host;
@@ -46,6 +47,7 @@ pub fn run(args: Vec<OsString>, host: &'static dyn Host) -> i32 {
             Command::Explain => nginx::explain(arguments),
             Command::Format => nginx::format(arguments),
             Command::Help => nginx::help(arguments),
+            Command::Cert => cert::run(arguments),
         };
     }
     match act(face, arguments, host) {
@@ -77,6 +79,11 @@ fn act(face: Face, arguments: &[OsString], host: &'static dyn Host) -> Result<i3
         Action::Run(settings) if show_tree => {
             configuration(&settings)?;
             print(&face::shown::tree(&settings).iter().map(ToString::to_string).collect::<String>());
+            if settings.tls.as_ref().is_some_and(|tls| tls.password.is_some()) {
+                let note =
+                    "the key's password is not printed: write it into a file, and name that by `ssl_password_file`";
+                let _ = writeln!(std::io::stderr(), "daemun: {note}");
+            }
             Ok(0)
         }
         Action::Run(settings) => {

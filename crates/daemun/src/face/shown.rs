@@ -5,6 +5,9 @@ use nix::unistd::{Uid, User, geteuid};
 
 use crate::settings::{Bind, Interface, Settings};
 
+/// The directive that has the password of a key. It is not shown.
+pub const PASSWORD: &str = "ssl_certificate_key_password";
+
 /// The file's tree.
 pub fn tree(settings: &Settings) -> Vec<Directive> {
     let line = |name: &str, value: String| Directive::new(name, At::Default).arg(value);
@@ -48,8 +51,10 @@ fn level(settings: &Settings) -> &'static str {
     }
 }
 
-/// Where the server listens; the standard output has a name in a file.
+/// Where the server listens; the standard output has a name in a file. What stands for the sockets, and what is secret,
+/// goes.
 fn complete(settings: &Settings, server: &mut Vec<Directive>) {
+    server.retain(|it| !["listen", PASSWORD].contains(&it.name.text.as_str()));
     for it in server.iter_mut().filter(|it| it.name.text == "access_log") {
         if let Some(path) = it.args.first_mut().filter(|path| path.text == "-") {
             path.text = "/dev/stdout".into();
@@ -58,7 +63,8 @@ fn complete(settings: &Settings, server: &mut Vec<Directive>) {
     let listens = settings.bind.iter().filter_map(address).map(|address| {
         let listen = Directive::new("listen", At::Default).arg(address);
         let listen = listen.arg(format!("backlog={}", settings.backlog));
-        if settings.reuse_port { listen.arg("reuseport") } else { listen }
+        let listen = if settings.reuse_port { listen.arg("reuseport") } else { listen };
+        if settings.tls.is_some() { listen.arg("ssl") } else { listen }
     });
     let listens: Vec<Directive> = listens.collect();
     server.splice(0..0, listens);

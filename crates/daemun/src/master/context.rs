@@ -66,9 +66,9 @@ pub enum Address {
 
 impl Listener {
     /// As in Gunicorn's log: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
-    pub fn url(&self) -> String {
+    pub fn url(&self, tls: bool) -> String {
         match &self.address {
-            Address::Tcp(address) => format!("http://{address}"),
+            Address::Tcp(address) => format!("http{}://{address}", if tls { "s" } else { "" }),
             Address::Unix(path) => format!("unix:{}", path.display()),
         }
     }

@@ -270,7 +270,7 @@ mod tests {
             let listener = open_first(line).unwrap_or_else(|refused| panic!("{}", refused.what));
             assert!(answers(&listener.address), "{line}");
         }
-        assert_eq!(open_first("-b 127.0.0.1:0").unwrap().url().split(':').count(), 3);
+        assert_eq!(open_first("-b 127.0.0.1:0").unwrap().url(false).split(':').count(), 3);
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
         let new = settings("-b 127.0.0.1:0 -b unix:@daemun-reload-test");
         let all = reopen(&new.bind, &now, &new).unwrap();
         assert_eq!(all[0].address, now[0].address);
-        assert_eq!(all[1].url(), "unix:@daemun-reload-test");
+        assert_eq!(all[1].url(false), "unix:@daemun-reload-test");
     }
 
     #[test]

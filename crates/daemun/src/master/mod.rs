@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use http::slots::Slot;
 use http::sys::time::monotonic_ms;
+use http::zone::Zones;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use context::{Address, DRAINING, Listener, READY, WorkerContext};
@@ -76,6 +77,9 @@ pub fn probe(settings: &Settings) -> Vec<String> {
     problems
 }
 
+/// How often the master looks at files of certificates, in ms.
+const CERTIFICATES: u64 = 1000;
+
 struct Master<'a> {
     settings: Settings,
     host: &'static dyn Host,
@@ -109,6 +113,8 @@ struct Master<'a> {
     pending: Option<reload::Pending>,
     /// HUP came during a reload.
     reload_again: bool,
+    /// When files of certificates are looked at again, in ms.
+    certificates_due: u64,
     /// Workers started so far.
     age: u64,
     pid: i32,
@@ -117,7 +123,9 @@ struct Master<'a> {
 impl Master<'_> {
     fn serve(mut self) -> i32 {
         loop {
+            http::tls::tickets::advance();
             self.pool.tick(monotonic_ms());
+            self.refresh_certificates();
             if let Some(code) = self.perform() {
                 return self.end(code);
             }
@@ -137,8 +145,25 @@ impl Master<'_> {
                     self.binary_ended(pid, death);
                     continue;
                 }
+                if let Some(row) = self.pool.slot_of(pid) {
+                    self.zones().into_iter().for_each(|zones| zones.worker_ended(row));
+                }
                 self.pool.on_death(monotonic_ms(), pid, death);
             }
+        }
+    }
+
+    /// Where workers run as somebody else, they may not be able to read keys that have changed: new ones are started.
+    fn refresh_certificates(&mut self) {
+        let now = monotonic_ms();
+        let busy = self.pool.is_reloading() || self.pool.is_stopping();
+        if self.identity.owner() == (None, None) || busy || now < self.certificates_due {
+            return;
+        }
+        self.certificates_due = now + CERTIFICATES;
+        let Ok(config) = crate::face::configuration(&self.settings) else { return };
+        if http::tls::prepare::refresh(&config, &self.log) {
+            self.reload();
         }
     }
 
@@ -265,6 +290,12 @@ impl Master<'_> {
         }
     }
 
+    /// The memory that workers share: of the settings in force, and of those of a reload in progress.
+    fn zones(&self) -> Vec<&Zones> {
+        let settings = [Some(&self.settings), self.pending.as_ref().map(|pending| &pending.settings)];
+        settings.into_iter().flatten().filter_map(|settings| Some(&settings.nginx.as_ref()?.config.zones)).collect()
+    }
+
     /// Tells the log what happens.
     fn tell(&self, event: Event) {
         self.wording.tell(&self.log, event);
@@ -294,7 +325,7 @@ impl Master<'_> {
     }
 
     fn log_listeners(&self) {
-        let all: Vec<String> = self.listeners.iter().map(Listener::url).collect();
+        let all: Vec<String> = self.listeners.iter().map(|it| it.url(self.settings.tls.is_some())).collect();
         self.tell(Event::Listening { urls: &all.join(","), pid: self.pid });
     }
 }

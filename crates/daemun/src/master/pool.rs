@@ -215,6 +215,11 @@ impl Pool {
         }
     }
 
+    /// The row of a worker.
+    pub fn slot_of(&self, pid: i32) -> Option<usize> {
+        self.workers.iter().find(|worker| worker.pid == pid).map(|worker| worker.slot)
+    }
+
     /// A child has ended.
     pub fn on_death(&mut self, now: u64, pid: i32, death: Death) {
         let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) else {

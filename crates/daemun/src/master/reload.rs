@@ -79,6 +79,11 @@ impl Master<'_> {
             Some(hint) => format!("{}\nhint: {hint}", refused.what),
             None => refused.what,
         })?;
+        if let Some(setup) = &settings.nginx {
+            // The memory of zones that stay the same goes on.
+            let previous = self.settings.nginx.as_ref().map(|setup| &setup.config.zones);
+            setup.config.zones.map(previous)?;
+        }
         Ok((settings, listeners, log))
     }
 

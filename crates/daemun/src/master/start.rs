@@ -61,6 +61,8 @@ pub(super) fn start<'a>(
         }
         1
     };
+    // All workers are to have the same secret, whoever reads the configuration.
+    http::tls::tickets::prepare();
     wording.tell(&log, Event::Starting);
     warn(&log, &settings);
     let identity = Identity::of(&settings);
@@ -126,7 +128,8 @@ pub(super) fn start<'a>(
         }
         None => process::set_name(settings.proc_name.as_deref().unwrap_or("daemun: master")),
     }
-    let prepared = preload(&settings, host, &log).and_then(|()| {
+    let zones = settings.nginx.as_ref().map_or(Ok(()), |setup| setup.config.zones.map(None));
+    let prepared = zones.and_then(|()| preload(&settings, host, &log)).and_then(|()| {
         sys::shared_slots(slots_for(settings.workers))
             .map_err(|error| format!("cannot share memory with the workers: {}", reason(&error)))
     });
@@ -166,6 +169,7 @@ pub(super) fn start<'a>(
         words: BTreeMap::new(),
         pending: None,
         reload_again: false,
+        certificates_due: 0,
         age: 0,
         pid: std::process::id() as i32,
     };
@@ -187,7 +191,7 @@ pub(super) fn open_log(settings: &Settings) -> Result<ErrorLog, String> {
 
 /// Tells what the user should know about the settings.
 pub(super) fn warn(log: &ErrorLog, settings: &Settings) {
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(crate::face::warnings(settings)) {
         log.log(Level::Warning, format_args!("{warning}"));
     }
 }

@@ -30,6 +30,13 @@ pub fn run(args: &[OsString]) -> i32 {
 }
 
 const HOW: &str = "
+Commands:
+  daemun cert dev           make a certificate for development; `daemun cert` tells more
+  daemun cert show FILE     what a file of certificates has
+  daemun explain -c FILE URL  how a request goes through a configuration file
+  daemun fmt FILE           a configuration file in its usual form
+  daemun help               this
+
 Of the configuration language and of all options:
   daemun help DIRECTIVE     what a directive does, for example `daemun help try_files`
   daemun help '$VARIABLE'   what a variable stands for, for example `daemun help '$request_uri'`

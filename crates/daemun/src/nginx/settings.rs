@@ -134,7 +134,7 @@ fn binds(listens: Vec<Listen>, workers: usize) -> Vec<Bind> {
         _ => false,
     };
     let mut binds = Vec::new();
-    for listen in listens.into_iter().filter(|listen| !listen.options.quic && !listen.options.ssl && !covered(listen)) {
+    for listen in listens.into_iter().filter(|listen| !listen.options.quic && !covered(listen)) {
         let reuseport = listen.options.reuseport && matches!(listen.address, Address::Inet(_));
         let listen = Arc::new(listen);
         if reuseport {

@@ -35,6 +35,8 @@ pub enum Command {
     Format,
     /// `daemun help`
     Help,
+    /// `daemun cert`
+    Cert,
 }
 
 /// What the program is called by `daemun.run`.
@@ -54,6 +56,7 @@ impl Face {
             Some("explain") => Some(Face::Command(Command::Explain)),
             Some("fmt") => Some(Face::Command(Command::Format)),
             Some("help") => Some(Face::Command(Command::Help)),
+            Some("cert") => Some(Face::Command(Command::Cert)),
             _ => None,
         };
         let Some((program, rest)) = args.split_first() else { return (Face::Daemun, args) };
@@ -152,6 +155,8 @@ mod tests {
             ("daemun fmt a.conf", Face::Command(Command::Format), "a.conf"),
             ("daemun explain -c a /b", Face::Command(Command::Explain), "-c a /b"),
             ("daemun help", Face::Command(Command::Help), ""),
+            ("daemun cert dev", Face::Command(Command::Cert), "dev"),
+            ("daemun cert:app", Face::Daemun, "cert:app"),
         ] {
             let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
             let rest: Vec<OsString> = rest.split_whitespace().map(OsString::from).collect();

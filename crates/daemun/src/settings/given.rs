@@ -203,15 +203,12 @@ impl Given {
             }
             Support::Later | Support::Refuse if changed => {
                 let code = if matches!(origin, Origin::File(_)) { 1 } else { 2 };
-                let hint = match row.name {
-                    "certfile" | "keyfile" | "ca_certs" | "cert_reqs" | "ciphers" | "ssl_keyfile_password" => {
-                        Some("let a proxy before this server speak TLS".to_string())
-                    }
-                    _ => None,
-                };
-                return Err(Exit::new(code, format!("{place} is not supported yet"), hint));
+                return Err(Exit::new(code, format!("{place} is not supported yet"), None));
             }
-            Support::Warn(_) | Support::Later | Support::Refuse => {}
+            Support::Cannot(why, instead) if changed => {
+                return Err(Exit::new(1, format!("{place} cannot be used: {why}"), Some(instead.to_owned())));
+            }
+            Support::Warn(_) | Support::Later | Support::Refuse | Support::Cannot(..) => {}
         }
         self.entries.insert(name, (value, origin));
         Ok(())

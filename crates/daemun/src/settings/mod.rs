@@ -13,26 +13,30 @@ mod env_file;
 mod environment;
 mod face;
 mod given;
+mod http2;
 mod ready;
 mod reference;
 mod shlex;
 mod sources;
 pub mod table;
+mod tls;
 mod uvicorn;
 mod value;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use application::{EventLoop, Interface, Lifespan};
 pub use bind::{Bind, Listening};
 pub use environment::{Applied, apply_environment};
 pub use face::{Command, Face};
+pub use http2::Http2;
 pub use reference::{help, keywords_python, reference_markdown, version};
 pub use sources::from_command_line;
+pub use tls::{Clients, Secret, Tls};
 
-use http::config::WebSocket;
+use http::config::{Config, WebSocket};
 
 use crate::error_log::Level;
 use crate::host::SettingValue;
@@ -104,6 +108,10 @@ pub struct Settings {
     pub backlog: i32,
     /// Set SO_REUSEPORT.
     pub reuse_port: bool,
+    /// How connections are encrypted; `None`: they are not.
+    pub tls: Option<Tls>,
+    /// Whether and how HTTP/2 is spoken, too.
+    pub http2: Http2,
 
     /// Worker processes.
     pub workers: usize,
@@ -140,6 +148,8 @@ pub struct Settings {
     pub send_timeout: Duration,
     /// The largest body, in bytes; 0 is no limit.
     pub client_max_body_size: u64,
+    /// Of a worker, for bodies and answers in progress, in bytes; 0 = no limit.
+    pub worker_memory: u64,
     /// Read the whole body before the application is called.
     pub request_buffering: bool,
     /// Where large bodies go; the system's directory for such files if not given.
@@ -206,6 +216,9 @@ pub struct Settings {
     pub wording: Wording,
     /// What nginx's face has read, where the settings come from there.
     pub nginx: Option<Arc<Setup>>,
+    /// The engine's configuration, once it is built, and what is to be known about it: workers share the master's, whose
+    /// files they may not be able to read.
+    pub built: OnceLock<(Arc<Config>, Vec<String>)>,
 
     /// What the user should know about these settings; to be logged once.
     pub warnings: Vec<String>,

@@ -2,6 +2,7 @@
 //! not fit together is refused. Every error names where the value stands and what to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::unistd::{Group, User};
@@ -11,7 +12,9 @@ use super::application::{
     trusted_proxies, websocket,
 };
 use super::given::Given;
-use super::{AccessLogFormat, Bind, EventLoop, Exit, Front, Lifespan, Settings, StaticFiles, USAGE, uvicorn};
+use super::{
+    AccessLogFormat, Bind, EventLoop, Exit, Front, Lifespan, Settings, StaticFiles, USAGE, http2, tls, uvicorn,
+};
 use crate::error_log::Level;
 use crate::host::SettingValue;
 use crate::sys::reason;
@@ -50,6 +53,7 @@ pub(super) fn resolve(
         0 => MAX_REQUEST_FIELDS,
         limit => limit,
     };
+    let tls = tls::tls(&mut given, &chdir)?;
     let daemon = given.switch("daemon");
     let errorlog = given.text("errorlog");
     if daemon && errorlog == "-" && !given.switch("enable_stdio_inheritance") {
@@ -75,6 +79,8 @@ pub(super) fn resolve(
         bind: addresses(&given, &chdir)?,
         backlog: given.int("backlog") as i32,
         reuse_port: given.switch("reuse_port"),
+        http2: http2::http2(&mut given, tls.is_some())?,
+        tls,
         workers: given.int("workers") as usize,
         threads: given.int("threads") as usize,
         worker_connections: given.int("worker_connections") as usize,
@@ -96,6 +102,7 @@ pub(super) fn resolve(
         client_body_timeout: seconds(&given, "client_body_timeout"),
         send_timeout: seconds(&given, "send_timeout"),
         client_max_body_size: size(&given, "client_max_body_size")?,
+        worker_memory: size(&given, "worker_memory")?,
         request_buffering: given.text("request_buffering") == "on",
         tmp_upload_dir: directory(&given, "tmp_upload_dir", &chdir)?,
         sendfile: given.value("sendfile") != SettingValue::Bool(false),
@@ -130,6 +137,7 @@ pub(super) fn resolve(
         },
         wording: Wording::Gunicorn,
         nginx: None,
+        built: OnceLock::new(),
         warnings: std::mem::take(&mut given.warnings),
         start_dir,
         chdir,

@@ -43,6 +43,7 @@ pub fn help() -> String {
                 Support::Full | Support::Silent => writeln!(out),
                 Support::Warn(_) => writeln!(out, " (no effect)"),
                 Support::Later | Support::Refuse => writeln!(out, " (not supported yet)"),
+                Support::Cannot(..) => writeln!(out, " (not supported)"),
             };
         }
     }
@@ -69,6 +70,7 @@ pub(super) fn print_config(value: &dyn Fn(&Row) -> SettingValue) -> String {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 plain(&SettingValue::List(items.map(|item| SettingValue::Str(item.into())).collect()))
             }
+            (Kind::Secret, SettingValue::Str(_)) => "********".to_owned(),
             (_, value) => plain(&value),
         };
         let _ = writeln!(out, "{:width$} = {shown}", row.name);
@@ -138,6 +140,9 @@ pub fn reference_markdown() -> String {
                      warning.\n",
                 ),
                 Support::Refuse => out.push_str("\nNot supported yet: any value but the default is an error.\n"),
+                Support::Cannot(why, instead) => {
+                    let _ = write!(out, "\nAn error, because {why}. What to do: {instead}.\n");
+                }
             }
         }
     }
@@ -180,7 +185,7 @@ fn takes(row: &Row) -> String {
         Kind::Int(low, i64::MAX) => format!("a whole number from {low}"),
         Kind::Int(low, high) => format!("a whole number from {low} to {high}"),
         Kind::Mode => "a number, octal if it begins with 0".into(),
-        Kind::Text => "text".into(),
+        Kind::Text | Kind::Secret => "text".into(),
         Kind::List => "text, and may stand several times; in the configuration file a list".into(),
         Kind::Commas => "text with commas".into(),
         Kind::Choice(words) => {

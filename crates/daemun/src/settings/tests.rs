@@ -177,13 +177,8 @@ fn worker_classes_without_a_counterpart_say_what_to_use() {
 fn what_is_to_come_is_an_error_on_the_command_line() {
     refused("app --syslog-x", 2, "daemun: unknown option `--syslog-x`\nhint: `daemun --help` lists all options");
     refused("app --log-syslog", 2, "daemun: `--log-syslog` is not supported yet");
-    refused(
-        "app --certfile c.pem",
-        2,
-        "daemun: `--certfile` is not supported yet\nhint: let a proxy before this server speak TLS",
-    );
     refused("app --proxy-protocol", 2, "daemun: `--proxy-protocol` is not supported yet");
-    assert!(line("app --http-protocols h1").read().is_ok(), "a default changes nothing");
+    assert!(line("app --http2-cleartext off").read().is_ok(), "a default changes nothing");
 }
 
 #[test]
@@ -206,7 +201,7 @@ fn in_the_file_what_is_to_come_is_a_warning_unless_security_hangs_on_it() {
             "`worker` in Cargo.toml is no setting and is ignored: did you mean `workers`?",
         ]
     );
-    for (name, value) in [("certfile", str("c.pem")), ("proxy_allow_ips", str("*")), ("cert_reqs", Value::Int(2))] {
+    for (name, value) in [("proxy_allow_ips", str("*")), ("uwsgi_allow_ips", str("*"))] {
         let (code, message) = file(&[(name, value)]).refused();
         assert_eq!(code, 1);
         assert!(message.starts_with(&format!("daemun: `{name}` in Cargo.toml is not supported yet")), "{message}");

@@ -297,12 +297,6 @@ mod tests {
         refused("app --header x", 1, "daemun: `--header`: `x` is not of the form NAME:VALUE");
         refused("app --root-path api", 1, "daemun: `--root-path`: `api` does not begin with `/`\nhint: as in `/api`");
         refused("app --loop trio", 1, "daemun: `--loop`: must be auto, asyncio or uvloop, not `trio`");
-        refused("app --http2", 2, "daemun: `--http2` is not supported yet");
-        refused(
-            "app --ssl-keyfile k.pem",
-            2,
-            "daemun: `--ssl-keyfile` is not supported yet\nhint: let a proxy before this server speak TLS",
-        );
         refused(
             "app --log-config no.ini",
             1,

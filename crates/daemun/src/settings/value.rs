@@ -34,6 +34,10 @@ impl Row {
                 number => Err(format!("must be a mode between 0 and 07777, not {number}")),
             },
             Kind::Text | Kind::Commas => text(value).map(Str),
+            Kind::Secret => match value {
+                Str(secret) if !secret.contains('\0') => Ok(value.clone()),
+                _ => Err("must be text".into()),
+            },
             Kind::List => list(value, self.name == "static_files"),
             Kind::Choice(words) => {
                 let word = text(value)?.to_ascii_lowercase();

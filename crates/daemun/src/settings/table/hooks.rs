@@ -24,8 +24,12 @@ pub(super) const SERVER_HOOKS: &[Row] = &[
     hook("worker_exit", "Called in a worker that ends, with the server and the worker."),
     hook("nworkers_changed", "Called in the master when the number of workers changes."),
     hook("on_exit", "Called in the master before it ends, with the server."),
-    Row::new("ssl_context", Kind::Hook, Default::None, "Makes the TLS context of Python's `ssl` module.")
-        .warn("TLS does not go through Python here"),
+    Row::new("ssl_context", Kind::Hook, Default::None, "Makes the TLS context of Python's `ssl` module.").cannot(
+        "TLS does not go through Python's `ssl` module here, and without what the hook does, connections might be less \
+         secure than they are meant to be",
+        "take it out; `certfile`, `keyfile`, `ca_certs`, `cert_reqs` and `ciphers` are settings, and a file of nginx's \
+         language has the rest: `daemun -T` prints what the settings make there, `ssl_protocols TLSv1.3;` is a line of it",
+    ),
 ];
 
 pub(super) const DIRTY_ARBITERS: &[Row] = &[

@@ -57,8 +57,10 @@ pub enum Kind {
     Seconds(i64),
     /// A number that is octal with a leading zero.
     Mode,
-    /// Text, taken as it is.
+    /// Text, without the white space around it.
     Text,
+    /// Text, taken as it is and never shown.
+    Secret,
     /// Several texts; the option may stand several times.
     List,
     /// Several texts in one value, with commas between them.
@@ -107,6 +109,8 @@ pub enum Support {
     Later,
     /// Known, and to come; but running on without it would not be what was asked for, so it is an error everywhere.
     Refuse,
+    /// Known, and not to come; the same. Why, and what to do.
+    Cannot(&'static str, &'static str),
 }
 
 /// A chapter of the help and of the reference.
@@ -215,6 +219,11 @@ impl Row {
 
     const fn refuse(mut self) -> Row {
         self.support = Support::Refuse;
+        self
+    }
+
+    const fn cannot(mut self, why: &'static str, instead: &'static str) -> Row {
+        self.support = Support::Cannot(why, instead);
         self
     }
 

@@ -51,6 +51,16 @@ pub(super) const DAEMUN: &[Row] = &[
     .flags(&["--client-body-timeout"])
     .meta("SECONDS"),
     Row::new(
+        "worker_memory",
+        Kind::Text,
+        Default::Text("0"),
+        "How much memory a worker may hold for bodies, WebSocket messages and answers in progress, in bytes or with k, m \
+         or g behind the number; beyond it requests are answered 503 until there is less. 0 is no limit. What the \
+         application itself holds is not counted.",
+    )
+    .flags(&["--worker-memory"])
+    .meta("SIZE"),
+    Row::new(
         "client_max_body_size",
         Kind::Text,
         Default::Text("0"),

@@ -195,10 +195,14 @@ pub(super) const UVICORN: &[Row] = &[
         .meta("NAME")
         .not_in_file()
         .warn("Daemun has one implementation of HTTP, its own"),
-    Row::new("http2", Kind::Switch, Default::Bool(false), "Speak HTTP/2 too.")
-        .uvicorn("http2", &["--http2"])
-        .not_in_file()
-        .later(),
+    Row::new(
+        "http2",
+        Kind::Switch,
+        Default::Bool(false),
+        "Speak HTTP/2, too, without TLS. Clients must know that in advance; over TLS it is spoken anyway.",
+    )
+    .uvicorn("http2", &["--http2"])
+    .not_in_file(),
     Row::new("use_colors", Kind::YesNo, Default::Bool(false), "Whether the log has colours.")
         .uvicorn("use_colors", &["--use-colors", "--no-use-colors"])
         .not_in_file()
@@ -232,9 +236,14 @@ pub(super) const UVICORN: &[Row] = &[
     .uvicorn("reset_contextvars", &["--reset-contextvars"])
     .not_in_file()
     .silent(),
-    Row::new("ssl_keyfile_password", Kind::Text, Default::None, "The password of the private key.")
-        .uvicorn("ssl_keyfile_password", &["--ssl-keyfile-password"])
-        .meta("PASSWORD")
-        .not_in_file()
-        .refuse(),
+    Row::new(
+        "ssl_keyfile_password",
+        Kind::Secret,
+        Default::None,
+        "The password of the private key. Who may see this machine's processes sees their options: the variable is the \
+         better place.",
+    )
+    .uvicorn("ssl_keyfile_password", &["--ssl-keyfile-password"])
+    .meta("PASSWORD")
+    .not_in_file(),
 ];
