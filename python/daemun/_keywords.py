@@ -163,6 +163,7 @@ KEYWORDS = frozenset(
         "worker_connections",
         "worker_exit",
         "worker_int",
+        "worker_memory",
         "worker_tmp_dir",
         "workers",
         "ws",

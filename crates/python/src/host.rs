@@ -325,6 +325,10 @@ fn setting(value: &Bound<'_, PyAny>) -> PyResult<SettingValue> {
         let items = dict.iter().map(|(name, value)| Ok((name.to_string(), setting(&value)?)));
         return Ok(SettingValue::Dict(items.collect::<PyResult<_>>()?));
     }
+    if value.hasattr("__fspath__")? {
+        let path = value.py().import("os")?.call_method1("fsdecode", (value,))?;
+        return Ok(SettingValue::Str(path.extract()?));
+    }
     let kind = value.get_type().name()?.to_string();
     Ok(if value.is_callable() { SettingValue::Callable(kind) } else { SettingValue::Other(kind) })
 }

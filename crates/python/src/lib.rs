@@ -2,7 +2,7 @@
 //!
 //! `host` is what the process needs of its interpreter; `wsgi` and `asgi` are the interfaces between a request and an
 //! application; `simple_server` is the in-process server behind `daemun.simple_server`. `traceback` turns exceptions
-//! into text, `text` bytes into strings, `buffer` lends Python's bytes to the socket, `allocator` serves small aligned
+//! into text, `text` bytes into strings, `tls` what is known of a connection into Python's, `buffer` lends Python's bytes to the socket, `allocator` serves small aligned
 //! blocks.
 
 mod allocator;
@@ -11,6 +11,7 @@ mod buffer;
 mod host;
 mod simple_server;
 mod text;
+mod tls;
 mod traceback;
 mod wsgi;
 

@@ -50,7 +50,7 @@ impl Answer {
             phase: Phase::Start,
             head: None,
             trailers: false,
-            takes_trailers: request.head.version == Version::Http11 && takes_trailers(request),
+            takes_trailers: request.head.version != Version::Http10 && takes_trailers(request),
             left: None,
             is_head: request.head.method == Method::Head,
         }

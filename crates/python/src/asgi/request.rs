@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use wire::h1::{Form, Known, Version};
 
 use crate::text::{address_text, latin1};
+use crate::tls;
 
 /// Objects that are used again and again, made once.
 pub struct Names {
@@ -18,6 +19,7 @@ pub struct Names {
     get: Py<PyString>,
     http10: Py<PyString>,
     http11: Py<PyString>,
+    http2: Py<PyString>,
     slash: Py<PyString>,
     slash_bytes: Py<PyBytes>,
     empty_bytes: Py<PyBytes>,
@@ -58,6 +60,7 @@ impl Names {
             get: text("GET"),
             http10: text("1.0"),
             http11: text("1.1"),
+            http2: text("2"),
             slash: text("/"),
             slash_bytes: bytes(b"/"),
             empty_bytes: bytes(b""),
@@ -125,6 +128,12 @@ pub fn build<'py>(
                 extensions.del_item(name)?;
             }
         }
+    }
+    if let Some(info) = &request.tls {
+        extensions.set_item(intern!(py, "tls"), tls::extension(py, info)?)?;
+    }
+    if head.version == Version::Http2 {
+        scope.set_item(intern!(py, "http_version"), &names.http2)?;
     }
     scope.set_item(intern!(py, "extensions"), extensions)?;
     let method = request.method();

@@ -10,6 +10,7 @@ use wire::h1::{Form, Framing, Known, Method, Version};
 
 use super::{FileWrapper, Input, Options, start_response};
 use crate::text::{address_text, latin1};
+use crate::tls;
 
 /// Strings that are used again and again, made once.
 pub struct Names {
@@ -18,6 +19,7 @@ pub struct Names {
     get: Py<PyString>,
     http10: Py<PyString>,
     http11: Py<PyString>,
+    http2: Py<PyString>,
     slash: Py<PyString>,
     empty: Py<PyString>,
     no_input: Py<Input>,
@@ -34,6 +36,7 @@ impl Names {
             get: text("GET"),
             http10: text("HTTP/1.0"),
             http11: text("HTTP/1.1"),
+            http2: text("HTTP/2.0"),
             slash: text("/"),
             empty: text(""),
             no_input: Py::new(py, Input::empty(py))?,
@@ -146,7 +149,11 @@ pub fn build<'py>(
         _ => names.empty.bind(py).clone(),
     };
     environ.set_item(intern!(py, "QUERY_STRING"), query)?;
-    let protocol = if head.version == Version::Http10 { &names.http10 } else { &names.http11 };
+    let protocol = match head.version {
+        Version::Http10 => &names.http10,
+        Version::Http11 => &names.http11,
+        Version::Http2 => &names.http2,
+    };
     environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
     if !request.trailers.is_empty() {
         // PEP 3333 has no place for them.
@@ -156,6 +163,9 @@ pub fn build<'py>(
     }
     if request.secure {
         environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+    }
+    if let Some(info) = &request.tls {
+        tls::tell_environ(py, &environ, info)?;
     }
     client(py, &environ, request.peer)?;
     fields(py, &environ, names, request)?;
