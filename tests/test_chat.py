@@ -1,21 +1,15 @@
 """The chat example: two pages in a real browser, where what one says appears in the other."""
 
-import contextlib
-import itertools
 import json
-import re
-import shutil
 import signal
-import subprocess
 import time
 
 import httpx
 import pytest
+from browser import launch
 from harness import EXAMPLES, until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 @pytest.fixture
@@ -81,87 +75,17 @@ def test_another_origin_is_refused(chat):
 # In a browser.
 
 
-class Page:
-    """A page of a browser, over its DevTools protocol."""
-
-    def __init__(self, socket) -> None:
-        self.socket = socket
-        self.numbers = itertools.count(1)
-        self.ask("Page.enable")
-        self.ask("Runtime.enable")
-
-    def ask(self, method: str, **parameters):
-        number = next(self.numbers)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while True:
-            answer = json.loads(self.socket.recv(30))
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def run(self, script: str):
-        result = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def see(self, script: str, what: str):
-        def seen():
-            with contextlib.suppress(AssertionError):  # while a page loads, there is nothing to ask
-                return self.run(script)
-
-        return until(seen, what, 30)
-
-    def say(self, who: str, text: str) -> None:
-        self.run(f"form.who.value = {json.dumps(who)}; form.text.value = {json.dumps(text)}; form.requestSubmit()")
-
-    @property
-    def words(self) -> list[str]:
-        return self.run("[...document.querySelectorAll('#log li')].map(line => line.querySelector('b').textContent + ': ' + line.lastChild.textContent.trim())")
+def say(page, who: str, text: str) -> None:
+    page.run(f"form.who.value = {json.dumps(who)}; form.text.value = {json.dumps(text)}; form.requestSubmit()")
 
 
-class Browser:
-    """A browser without a window, and its pages."""
-
-    def __init__(self, program: str, folder) -> None:
-        self.log = folder / "browser.log"
-        self.pages = contextlib.ExitStack()
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
-                 "--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={folder}/profile", "about:blank"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            )
-        try:
-            found = until(lambda: re.search(r"DevTools listening on ws://([^/]+)/", self.log.read_text(errors="replace")) or self.ended(),
-                          "the browser to start", 60)
-        except AssertionError as error:
-            self.close()
-            raise AssertionError(f"{error}\n{self.log.read_text(errors='replace')}") from None
-        self.address = found.group(1)
-
-    def ended(self):
-        assert self.process.poll() is None, f"the browser ended with {self.process.returncode}"
-
-    def open(self, url: str) -> Page:
-        target = httpx.put(f"http://{self.address}/json/new?{url}", timeout=30).json()
-        return Page(self.pages.enter_context(connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=30, compression=None)))
-
-    def close(self) -> None:
-        self.pages.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.terminate()
-            self.process.wait(10)
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+def words(page) -> list[str]:
+    return page.run("[...document.querySelectorAll('#log li')].map(line => line.querySelector('b').textContent + ': ' + line.lastChild.textContent.trim())")
 
 
 @pytest.fixture
 def browser(tmp_path):
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"there is no browser: none of {', '.join(BROWSERS)} is installed")
-    browser = Browser(program, tmp_path)
+    browser = launch(tmp_path)
     yield browser
     browser.close()
 
@@ -171,12 +95,12 @@ def test_two_pages_in_a_browser(chat, browser):
     one, two = (browser.open(f"{chat.url}/rooms/workshop/") for _ in range(2))
     for page in (one, two):
         page.see("document.getElementById('state')?.textContent === '2 are here'", "both to be counted")
-    one.say("Ada", "Is anybody here?")
+    say(one, "Ada", "Is anybody here?")
     two.see("document.querySelectorAll('#log li').length === 1", "the other page to show it")
-    two.say("Grace", "I am: <b>hello</b>, caf\u00e9 \U0001f375")
+    say(two, "Grace", "I am: <b>hello</b>, caf\u00e9 \U0001f375")
     for page in (one, two):
         page.see("document.querySelectorAll('#log li').length === 2", "the answer")
-        assert page.words == ["Ada: Is anybody here?", "Grace: I am: <b>hello</b>, caf\u00e9 \U0001f375"]
+        assert words(page) == ["Ada: Is anybody here?", "Grace: I am: <b>hello</b>, caf\u00e9 \U0001f375"]
     assert one.run("form.text.value") == ""
     # A reload of the server: the pages come back by themselves.
     old = chat.wait_for_workers(1)
@@ -184,7 +108,7 @@ def test_two_pages_in_a_browser(chat, browser):
     chat.wait_for_workers(1, other_than=old)
     for page in (one, two):
         page.see("socket.readyState === WebSocket.OPEN && document.getElementById('state').textContent === '2 are here'", "the pages to come back")
-    two.say("Grace", "Still here")
+    say(two, "Grace", "Still here")
     one.see("document.querySelectorAll('#log li').length === 3", "a message over the new worker")
     begin = time.monotonic()
     assert chat.stop() == 0

@@ -25,7 +25,7 @@ http {
         location /plain/ { }
         location @fallback { python_pass app; }
         location /inner { internal; }
-        location /secret { auth_basic x; }
+        location /secret { auth_basic x; auth_basic_user_file users; }
     }
     server { listen 8080; server_name other.test *.other.test; return 404; }
     server { listen 127.0.0.2:8081; set_real_ip_from 127.0.0.0/8; allow 192.0.2.1; deny all; root www; }
@@ -122,7 +122,7 @@ def test_access(site: Path) -> None:
     assert "realip 127.0.0.1 is trusted: the client is 192.0.2.1" in lines
     assert "status 200 OK" in lines
     lines, _ = explain(site, "/secret")
-    assert "access auth_basic is not supported yet, so nobody is let in: 503" in lines
+    assert f'auth_basic a name and a password of {site}/users are asked for "x"' in lines
     lines, _ = explain(site, "/inner")
     assert "internal not for clients: 404 nginx.conf:18" in lines
 

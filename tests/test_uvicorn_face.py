@@ -226,13 +226,6 @@ def test_what_has_no_effect_says_so(serve):
         assert f"`{option}` has no effect" in server.log
 
 
-def test_what_is_to_come_is_an_error():
-    result = run("hello", "--ssl-certfile", "c.pem")
-    assert result.returncode == 2 and "`--ssl-certfile` is not supported yet" in result.stderr
-
-
-
-
 def test_files_that_are_included_are_watched(serve, tmp_path):
     (tmp_path / "pages").mkdir()
     line = ("--reload", "--reload-dir", tmp_path / "pages", "--reload-include", "*.html", "--reload-delay", "0.1")

@@ -23,6 +23,7 @@ fuzz_target!(|input: (u64, &[u8])| {
     }
     let best = AcceptEncoding::new(Some(data)).best(&["br", "zstd", "gzip"]);
     assert!(best.is_none_or(|at| at < 3));
+    assert!(AcceptEncoding::new(Some(data)).as_nginx(b"gzip") <= 1000);
     etag::any(data, |_| false);
     let ours = Validators { etag: Some(b"\"a-b\""), modified: Some(len as i64) };
     let conditions = Conditions { if_none_match: Some(data), if_modified_since: Some(data), ..Conditions::default() };

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -100,6 +101,9 @@ def answer_lines(answer: Answer, head: bool, options: set[str], places: list[tup
     boundary = re.search(rb"boundary=(\d{20})$", kind)
     if boundary:
         places = [*places, (boundary[1], b"{boundary}")]
+    if answer.get(b"content-encoding") == b"gzip" and answer.get(b"content-length") is None and body:
+        # It was compressed on the fly: how well is not the question.
+        body, answer.note = inflate(body, answer.note)
     status = int(answer.start.split(b" ")[1])
     date = seconds(answer.get(b"date"))
     body = substitute(body, options, places)
@@ -111,6 +115,8 @@ def answer_lines(answer: Answer, head: bool, options: set[str], places: list[tup
     for name, raw in answer.fields:
         value = escape(substitute(raw, options, places))
         lower = name.lower()
+        if lower == b"retry-after" and "retry-after" in options:
+            continue
         if lower == b"date" and DATE.fullmatch(value):
             value = "(now)"
         elif lower == b"server":
@@ -127,6 +133,17 @@ def answer_lines(answer: Answer, head: bool, options: set[str], places: list[tup
     lines += body_lines(body)
     lines += [f"+{escape(substitute(line, options, places))}" for line in answer.trailers]
     return [*lines, answer.note] if answer.note else lines
+
+
+def inflate(body: bytes, note: str) -> tuple[bytes, str]:
+    """What a gzip body stands for, and what is wrong with it."""
+    reader = zlib.decompressobj(31)
+    try:
+        text = reader.decompress(body)
+    except zlib.error as error:
+        return body, f"{note}({error})"
+    wrong = "" if reader.eof and not reader.unused_data else "(the gzip body is not complete, or something follows it)"
+    return text, note + wrong
 
 
 def substitute(data: bytes, options: set[str], places: list[tuple[bytes, bytes]]) -> bytes:

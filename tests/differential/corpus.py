@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases"  # recorded from the real nginx
 NEWER = HERE / "newer"  # written by hand: what nginx does since 1.22
-OPTIONS = {"open", "half-close", "daily", "absolute", "digits", "uid", "root", "port2"}
+OPTIONS = {"open", "half-close", "daily", "absolute", "digits", "uid", "root", "port2", "retry-after"}
 HEADING = "== "
 
 

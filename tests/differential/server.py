@@ -217,6 +217,7 @@ def log_text(path: Path, places: list[tuple[bytes, bytes]]) -> str:
         stamp = rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: (?:\*\d+ )?(.*, client: .*)"
         found = [re.fullmatch(stamp, line) for line in lines]
         lines = [match[1] + b" " + match[2] for match in found if match]
+        lines = [re.sub(rb"excess: \d+\.\d{3}", b"excess: {number}", line) for line in lines]
     else:
         lines = re.sub(rb"(\w)\1{300,}", lambda run: b"{%b*%d}" % (run[1], len(run[0])), data).splitlines()
     return "\n".join("|" + escape(line) for line in lines)

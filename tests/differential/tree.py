@@ -1,5 +1,6 @@
 """The files that the configurations of the corpus serve: fixed contents, times, modes and links."""
 
+import base64
 import os
 import struct
 import zlib
@@ -31,6 +32,32 @@ types {
     "included/part": "X-Included yes",
     "included/map": "one ONE;\ntwo TWO;\n",
     "included/geo": "127.0.0.0/8 here;\n",
+    # Everybody's password is `secret`, but for those who have none or another one. Made by htpasswd and openssl passwd.
+    "passwords": """\
+# a comment: it has a colon
+plain:{PLAIN}secret
+sha:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=
+ssha:{SSHA}dxbpMuOXt9qgASRP6lGC8T2JJ6VzYWx0AP8xMg==
+apr1:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/
+md5:$1$xyz$Qia9Wq6FxQkYcwNWMk/RM0
+sha256:$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA
+sha512:$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1
+rounds:$5$rounds=1000$abcdefgh$XIppta5rT8zJUu4vAOKQXrwq9uY4Ijlz6VjyOmkx5i4
+bcrypt:$2y$04$ZaYca1exxuJO7r7S9.VAxOKIRqTZSNoLemUVGSibXzz.LzoLUOoKG
+
+comment:{PLAIN}secret:what follows is no part of it
+twice:{PLAIN}first
+twice:{PLAIN}second
+returns:{PLAIN}secret\r
+colon:{PLAIN}se
+empty:{PLAIN}
+:{PLAIN}nobody
+no colon
+none:
+des:abNANd1rDfiNc
+unknown:$zz$abc
+brokensha:{SHA}abc
+last:{PLAIN}secret""",
 }
 
 
@@ -38,6 +65,10 @@ def gzip(data: bytes) -> bytes:
     """A gzip file that does not depend on how well this machine compresses."""
     stored = b"\x01" + struct.pack("<HH", len(data), len(data) ^ 0xFFFF) + data
     return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + stored + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+# 20,000 zero bytes in gzip.
+ZEROS = "H4sIAAAAAAACA+3BMQEAAADCoPVPbQ0PoAAAAAAAAAAAAAAAAAAAAAAAAAB4MAJTL5cgTgAA"
 
 
 def page(text: str) -> bytes:
@@ -80,6 +111,13 @@ FILES: dict[str, bytes] = {
     "pre.html": page("plain"),
     "pre.html.gz": gzip(page("packed")),
     "only.txt.gz": gzip(b"only packed\n"),
+    "packed/members.txt.gz": gzip(b"one ") + gzip(b"") + gzip(b"two\n"),
+    "packed/zeros.txt.gz": base64.b64decode(ZEROS),
+    "broken/cut.gz": gzip(b"a text that is cut off\n")[:-6],
+    "broken/checksum.gz": gzip(b"a text with a wrong checksum\n")[:-8] + b"\0" * 8,
+    "broken/text.gz": b"this is no gzip at all\n",
+    "broken/garbage.gz": gzip(b"something follows\n") + b"garbage at the end",
+    "broken/empty.gz": b"",
     "dir/index.html": page("the index of dir"),
     "dir/a.txt": b"dir/a\n",
     "dir/other.html": page("another index"),
