@@ -18,6 +18,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -42,6 +43,12 @@ class Site:
     app: str  # module:name
     files: Path
     scratch: Path
+    tls: bool = False
+    interface: str = "wsgi"
+
+    @property
+    def certificate(self) -> tuple[str, str]:
+        return str(self.scratch / "cert.pem"), str(self.scratch / "key.pem")
 
 
 @dataclass
@@ -55,6 +62,9 @@ class Workload:
     wrk: list[str] = field(default_factory=list)
     lua: str = ""
     connections: int = 64
+    interface: str = "wsgi"
+    tls: bool = False
+    http2: bool = False  # h2load instead of wrk, 16 requests at a time on each connection
 
 
 WSGI = ["daemun", "gunicorn", "granian", "fastwsgi", "bjoern", "uwsgi", "cheroot", "waitress"]
@@ -69,6 +79,10 @@ WORKLOADS = {
     ),
     "wsgi-flask": Workload("Flask, hello", WSGI, app="with_flask:app"),
     "wsgi-django": Workload("Django, hello, four middlewares", WSGI, app="with_django:application"),
+    "wsgi-tls": Workload("13 bytes over TLS", ["daemun", "gunicorn", "granian"], tls=True),
+    "wsgi-h2": Workload("13 bytes over HTTP/2 and TLS", ["daemun", "granian"], tls=True, http2=True),
+    "asgi-tls": Workload("13 bytes over TLS", ["daemun", "uvicorn", "granian"], app="plain_asgi:hello", interface="asgi", tls=True),
+    "asgi-h2": Workload("13 bytes over HTTP/2 and TLS", ["daemun", "granian"], app="plain_asgi:hello", interface="asgi", tls=True, http2=True),
     "static-1k": Workload("a file of 1 KB", ["daemun", "nginx", "granian"], path="/static/1k.bin"),
     "static-100k": Workload("a file of 100 KB", ["daemun", "nginx", "granian"], path="/static/100k.bin"),
     "static-10m": Workload("a file of 10 MB", ["daemun", "nginx", "granian"], path="/static/10m.bin", connections=8),
@@ -83,22 +97,37 @@ def program(name: str) -> str | None:
     return next((found for folder in folders if (found := shutil.which(name, path=folder))), None)
 
 
+def certificate(site: Site, *flags: str) -> list[str]:
+    """The flags of certificate and key with their files, if the workload has TLS."""
+    return [word for pair in zip(flags, site.certificate) for word in pair] if site.tls else []
+
+
 def daemun(site: Site) -> list[str] | None:
     beside = Path(sys.executable).parent / "daemun"
     found = os.environ.get("DAEMUN") or (str(beside) if beside.exists() else shutil.which("daemun"))
-    return found and [found, site.app, "-b", f"127.0.0.1:{site.port}", "--static", f"/static={site.files}", "--log-level", "error"]
+    return found and [found, site.app, "-b", f"127.0.0.1:{site.port}", "--static", f"/static={site.files}", "--log-level", "error",
+                      *certificate(site, "--certfile", "--keyfile")]
 
 
 def gunicorn(site: Site) -> list[str] | None:
     found = program("gunicorn")
     # gthread with one thread: the sync worker has no keep-alive.
-    return found and [found, site.app, "-b", f"127.0.0.1:{site.port}", "-k", "gthread", "--threads", "1", "--log-level", "error"]
+    return found and [found, site.app, "-b", f"127.0.0.1:{site.port}", "-k", "gthread", "--threads", "1", "--log-level", "error",
+                      *certificate(site, "--certfile", "--keyfile")]
+
+
+def uvicorn(site: Site) -> list[str] | None:
+    found = program("uvicorn")
+    return found and [found, site.app, "--port", str(site.port), "--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "error",
+                      *certificate(site, "--ssl-certfile", "--ssl-keyfile")]
 
 
 def granian(site: Site) -> list[str] | None:
     found = program("granian")
-    return found and [found, "--interface", "wsgi", "--port", str(site.port), "--no-ws", "--log-level", "error",
-                      "--static-path-route", "/static", "--static-path-mount", str(site.files), site.app]
+    return found and [found, "--interface", site.interface, "--port", str(site.port), "--no-ws", "--log-level", "error",
+                      *(["--loop", "uvloop"] if site.interface == "asgi" else []),
+                      "--static-path-route", "/static", "--static-path-mount", str(site.files),
+                      *certificate(site, "--ssl-certificate", "--ssl-keyfile"), site.app]
 
 
 def uwsgi(site: Site) -> list[str] | None:
@@ -156,7 +185,7 @@ def floor(site: Site) -> list[str] | None:
 
 SERVERS: dict[str, Callable[[Site], list[str] | None]] = {
     "floor": floor, "daemun": daemun, "gunicorn": gunicorn, "granian": granian, "fastwsgi": embedded("fastwsgi"), "bjoern": embedded("bjoern"),
-    "uwsgi": uwsgi, "cheroot": cheroot, "waitress": waitress, "nginx": nginx,
+    "uwsgi": uwsgi, "cheroot": cheroot, "waitress": waitress, "nginx": nginx, "uvicorn": uvicorn,
 }
 
 
@@ -195,7 +224,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(command: list[str], port: int) -> subprocess.Popen:
+def connect(site: Site) -> socket.socket:
+    plain = socket.create_connection(("127.0.0.1", site.port), 1)
+    if not site.tls:
+        return plain
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    return anyone.wrap_socket(plain)
+
+
+def start(command: list[str], site: Site) -> subprocess.Popen:
     process = subprocess.Popen(
         command, cwd=APPS, env={**os.environ, "PYTHONPATH": str(APPS)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
@@ -203,7 +241,7 @@ def start(command: list[str], port: int) -> subprocess.Popen:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with socket.create_connection(("127.0.0.1", port), 1) as probe:
+            with connect(site) as probe:
                 probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 if probe.recv(16).startswith(b"HTTP/1."):
                     return process
@@ -233,8 +271,13 @@ def load(workload: Workload, site: Site, seconds: float) -> tuple[int, float, in
         script = site.scratch / "request.lua"
         script.write_text(workload.lua)
         command += ["-s", str(script)]
-    command.append(f"http://127.0.0.1:{site.port}{workload.path}")
+    command.append(f"{'https' if site.tls else 'http'}://127.0.0.1:{site.port}{workload.path}")
+    if workload.http2:
+        command = ["h2load", "-t1", f"-c{workload.connections}", "-m16", f"-D{seconds}", command[-1]]
     out = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE})).stdout
+    if workload.http2:
+        done, failed = re.search(r"requests: .* (\d+) done, .* (\d+) failed", out).groups()
+        return int(done), seconds, int(failed)
     answers, unit = re.search(r"(\d+) requests in ([\d.]+)(?=s)", out).groups()
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     broken = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
@@ -251,12 +294,12 @@ def measure(name: str, workload: Workload, options: argparse.Namespace, files: P
         for server in wanted:
             if turn and server not in results:
                 continue
-            site = Site(free_port(), workload.app, files, scratch)
+            site = Site(free_port(), workload.app, files, scratch, workload.tls, workload.interface)
             command = SERVERS[server](site)
             if not command:
                 continue
             try:
-                process = start(command, site.port)
+                process = start(command, site)
             except RuntimeError as error:
                 print(f"  {server}: {error}", file=sys.stderr)
                 continue
@@ -291,6 +334,19 @@ def report(name: str, workload: Workload, results: dict[str, list[tuple[float, f
         print(f"  {server:<12}{median[server]:>9.1f}{spread:>14}{rate:>10.0f}{ratio:>11}" + (f"   {failures} failures" if failures else ""))
 
 
+TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl"}  # and Debian's packages
+
+
+def needed_tools(names: list[str]) -> list[str]:
+    wanted = [WORKLOADS[name] for name in names]
+    return (["wrk"] + ["h2load"] * any(workload.http2 for workload in wanted) + ["openssl"] * any(workload.tls for workload in wanted))
+
+
+def make_certificate(scratch: Path) -> None:
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost",
+                    "-keyout", str(scratch / "key.pem"), "-out", str(scratch / "cert.pem")], check=True, capture_output=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=["all"], metavar="WORKLOAD", help=f"all, or of: {', '.join(WORKLOADS)}")
@@ -303,8 +359,9 @@ def main() -> int:
     unknown = [name for name in [*names, *(options.only or [])] if name not in WORKLOADS and name not in SERVERS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
-    if not shutil.which("wrk"):
-        print("wrk is missing\n  hint: apt-get install wrk", file=sys.stderr)
+    missing = next((tool for tool in needed_tools(names) if not shutil.which(tool)), None)
+    if missing:
+        print(f"{missing} is missing\n  hint: apt-get install {TOOLS[missing]}", file=sys.stderr)
         return 1
     everything = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -314,6 +371,8 @@ def main() -> int:
         files.mkdir()
         for name, size in [("1k", 1024), ("100k", 102_400), ("10m", 10_485_760)]:
             (files / f"{name}.bin").write_bytes(os.urandom(size))
+        if any(WORKLOADS[name].tls for name in names):
+            make_certificate(scratch)
         for name in names:
             everything[name] = measure(name, WORKLOADS[name], options, files, scratch)
             report(name, WORKLOADS[name], everything[name])
