@@ -61,8 +61,6 @@ pub(super) fn start<'a>(
         }
         1
     };
-    // All workers are to have the same secret, whoever reads the configuration.
-    http::tls::tickets::prepare();
     wording.tell(&log, Event::Starting);
     warn(&log, &settings);
     let identity = Identity::of(&settings);

@@ -54,7 +54,7 @@ pub(super) const DAEMUN: &[Row] = &[
         "worker_memory",
         Kind::Text,
         Default::Text("0"),
-        "How much memory a worker may hold for bodies, WebSocket messages and answers in progress, in bytes or with k, m \
+        "How much memory a worker may hold for bodies, WebSocket messages and answers in progress. In bytes, or with k, m \
          or g behind the number; beyond it requests are answered 503 until there is less. 0 is no limit. What the \
          application itself holds is not counted.",
     )
