@@ -110,6 +110,7 @@ async fn shake_hands(port: &Port, engine: &Engine, watch: &Watch) -> Option<Conn
     let mut handshake = builder.handshake::<Port, Bytes>(port.share());
     poll_fn(|cx| {
         watch.register(cx);
+        port.lock().begin_turn();
         let polled = Pin::new(&mut handshake).poll(cx);
         let _ = port.lock().poll_flush(cx);
         match polled {
@@ -175,6 +176,7 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.shared.drive(true);
+        self.port.lock().begin_turn();
         let polled = self.turn(cx);
         self.shared.drive(false);
         polled

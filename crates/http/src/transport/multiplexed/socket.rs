@@ -12,6 +12,8 @@ use crate::transport::Conn;
 
 /// From so many gathered bytes on the socket must take some before there is room for more.
 const HIGH: usize = 64 * 1024;
+/// So many bytes are read at a turn, then other connections have theirs: a few of them can mean much work (HPACK).
+const TURN: usize = 32 * 1024;
 /// Gathering memory larger than this is given back when all is sent.
 const KEPT: usize = 16 * 1024;
 
@@ -22,6 +24,8 @@ pub struct Socket {
     early_done: usize,
     out: Vec<u8>,
     out_done: usize,
+    /// Bytes read in this turn.
+    turn: usize,
     /// Bytes read so far.
     pub read: u64,
     /// Grows with what the socket takes.
@@ -30,6 +34,10 @@ pub struct Socket {
 
 impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.turn >= TURN {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         if self.early_done < self.early.len() {
             let len = buf.remaining().min(self.early.len() - self.early_done);
@@ -42,8 +50,15 @@ impl Socket {
         } else {
             ready!(self.conn.stream.poll_read_buf(cx, buf))?;
         }
-        self.read += (buf.filled().len() - before) as u64;
+        let read = buf.filled().len() - before;
+        self.turn += read;
+        self.read += read as u64;
         Poll::Ready(Ok(()))
+    }
+
+    /// The connection has its turn.
+    pub fn begin_turn(&mut self) {
+        self.turn = 0;
     }
 
     /// Writes what is gathered.
@@ -89,7 +104,7 @@ pub struct Port(Arc<Mutex<Socket>>);
 impl Port {
     /// `early`: what was read already.
     pub fn new(conn: Conn, early: Vec<u8>) -> Port {
-        let socket = Socket { conn, early, early_done: 0, out: Vec::new(), out_done: 0, read: 0, written: 0 };
+        let socket = Socket { conn, early, early_done: 0, out: Vec::new(), out_done: 0, turn: 0, read: 0, written: 0 };
         Port(Arc::new(Mutex::new(socket)))
     }
 
