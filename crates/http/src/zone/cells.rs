@@ -73,7 +73,16 @@ fn find(bucket: &[AtomicU64], hash: Hash) -> Option<&AtomicU64> {
 /// Makes an entry the key's own. `None`: somebody else was quicker.
 fn claim<'m>(bucket: &'m [AtomicU64], hash: Hash, rank: &impl Fn(u64) -> u64) -> Option<&'m AtomicU64> {
     let looked = bucket.chunks_exact(ENTRY).map(|entry| (entry, entry[0].load(Acquire), entry[1].load(Acquire)));
-    let (entry, tag, cell) = looked.min_by_key(|&(_, tag, cell)| if tag == 0 { (0, 0) } else { (1, rank(cell)) })?;
+    // Another worker may have come with the same key since it was looked for: then it stands before any empty entry.
+    let worth = |tag, cell| match tag {
+        _ if tag == hash.tag => (0, 0),
+        0 => (1, 0),
+        _ => (2, rank(cell)),
+    };
+    let (entry, tag, cell) = looked.min_by_key(|&(_, tag, cell)| worth(tag, cell))?;
+    if tag == hash.tag {
+        return Some(&entry[1]);
+    }
     if tag != 0 && cell != 0 {
         entry[1].compare_exchange(cell, 0, AcqRel, Acquire).ok()?;
     }
