@@ -22,5 +22,6 @@ pub mod stage;
 pub mod sys;
 pub mod tls;
 pub mod transport;
+pub mod upstream;
 pub mod variables;
 pub mod zone;

@@ -3,6 +3,7 @@
 //! The parser is strict on purpose: wherever two readers of the same bytes could disagree about where a message ends,
 //! the message is refused.
 
+pub mod answer;
 pub mod chunked;
 pub mod encode;
 mod head;
