@@ -6,9 +6,23 @@ use std::sync::{Arc, OnceLock};
 use conf::Diagnostic;
 
 use super::build::{Maker, Setter};
+use crate::log::Level;
 use crate::variables::{Scope, Template};
 use crate::zone::hash::Hash;
 use crate::zone::{LEAST_PAGES, Memory, PAGE, Use, Zone};
+
+/// The levels that refused requests may be logged with.
+pub const LEVELS: [(&str, Level); 4] =
+    [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warning), ("error", Level::Error)];
+
+/// The status that refused requests are answered with.
+pub fn status(s: &Setter<'_>) -> Result<u16, Diagnostic> {
+    let status = s.number(0)?;
+    if !(400..=599).contains(&status) {
+        return Err(s.wrong("value must be between 400 and 599"));
+    }
+    Ok(status as u16)
+}
 
 /// A zone with its key.
 pub struct Keyed {

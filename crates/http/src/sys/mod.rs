@@ -2,6 +2,7 @@
 
 pub mod descriptor;
 pub mod epoll;
+pub mod identity;
 pub mod open;
 pub mod process;
 pub mod random;

@@ -1,13 +1,12 @@
 //! Files of names and passwords, as `htpasswd` writes them: read when they have changed, and kept.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::sys;
+use crate::sys::identity::Identity;
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -49,34 +48,12 @@ impl Passwords {
     }
 }
 
-/// What tells that a file is still the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Identity {
-        Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Whether the file had been left alone for long enough when it was read now.
-    fn is_settled(&self) -> bool {
-        let (seconds, nanos) = self.modified.max(self.changed);
-        let since = Duration::new(seconds.max(0) as u64, nanos.max(0) as u32);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.checked_sub(since).is_some_and(|age| age > STEP)
-    }
+/// Whether a file had been left alone for long enough when it was read now.
+fn is_settled(identity: &Identity) -> bool {
+    let (seconds, nanos) = identity.last_change();
+    let since = Duration::new(seconds.max(0) as u64, nanos.max(0) as u32);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.checked_sub(since).is_some_and(|age| age > STEP)
 }
 
 struct Kept {
@@ -112,7 +89,7 @@ pub fn open(path: &[u8]) -> Result<Arc<Passwords>, Failed> {
         return Err(Failed { call: "pread", error: io::Error::from_raw_os_error(error) });
     }
     let identity = Identity::of(&metadata);
-    let settled = identity.is_settled();
+    let settled = is_settled(&identity);
     let mut text = Vec::with_capacity(identity.len.min(LONGEST) as usize);
     file.take(LONGEST + 1).read_to_end(&mut text).map_err(failed("pread"))?;
     if text.len() as u64 > LONGEST {

@@ -10,7 +10,6 @@ use crate::config::context::sets::*;
 use crate::config::keyed;
 use crate::config::row::Action::Set;
 use crate::config::row::Row;
-use crate::log::Level;
 use crate::zone::Use;
 
 /// The table, by name.
@@ -43,7 +42,7 @@ pub const ROWS: &[Row] = &[
         "error",
         "The level that refused requests are logged with.",
         Set(|s| {
-            s.settings().limit_conn.level = s.one_of(0, &LEVELS)?;
+            s.settings().limit_conn.level = s.one_of(0, &keyed::LEVELS)?;
             Ok(())
         }),
     ),
@@ -55,11 +54,7 @@ pub const ROWS: &[Row] = &[
         "503",
         "The status that refused requests are answered with.",
         Set(|s| {
-            let status = s.number(0)?;
-            if !(400..=599).contains(&status) {
-                return Err(s.wrong("value must be between 400 and 599"));
-            }
-            s.settings().limit_conn.status = status as u16;
+            s.settings().limit_conn.status = keyed::status(s)?;
             Ok(())
         }),
     ),
@@ -76,9 +71,6 @@ pub const ROWS: &[Row] = &[
     )
     .repeats(),
 ];
-
-const LEVELS: [(&str, Level); 4] =
-    [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warning), ("error", Level::Error)];
 
 fn zone(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
     let word = s.text(1).to_owned();

@@ -10,7 +10,6 @@ use crate::config::context::sets::*;
 use crate::config::keyed;
 use crate::config::row::Action::Set;
 use crate::config::row::Row;
-use crate::log::Level;
 use crate::zone::Use;
 
 /// No rate is higher than this, in requests a second or a minute.
@@ -48,7 +47,7 @@ pub const ROWS: &[Row] = &[
         "error",
         "The level that refused requests are logged with; those that wait, one level lower.",
         Set(|s| {
-            s.settings().limit_req.level = s.one_of(0, &LEVELS)?;
+            s.settings().limit_req.level = s.one_of(0, &keyed::LEVELS)?;
             Ok(())
         }),
     ),
@@ -60,11 +59,7 @@ pub const ROWS: &[Row] = &[
         "503",
         "The status that refused requests are answered with; 429 says best what it is.",
         Set(|s| {
-            let status = s.number(0)?;
-            if !(400..=599).contains(&status) {
-                return Err(s.wrong("value must be between 400 and 599"));
-            }
-            s.settings().limit_req.status = status as u16;
+            s.settings().limit_req.status = keyed::status(s)?;
             Ok(())
         }),
     ),
@@ -81,9 +76,6 @@ pub const ROWS: &[Row] = &[
     )
     .repeats(),
 ];
-
-const LEVELS: [(&str, Level); 4] =
-    [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warning), ("error", Level::Error)];
 
 fn zone(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
     let (mut named, mut rate) = (None, 1000);

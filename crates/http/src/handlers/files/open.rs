@@ -1,6 +1,6 @@
 //! Files, opened and described: what is said about them in every answer is made once.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use wire::date;
 
 use super::packed::Packed;
 use super::rules::{self, Settings};
+use crate::sys::identity::Identity;
 
 /// Files up to this many bytes are kept in memory: at 100 KB one `writev` from memory measured 19 µs, `sendfile` 25.
 pub const SMALL: u64 = 256 * 1024;
@@ -41,28 +42,6 @@ pub struct Opened {
 pub enum Body {
     Memory(Arc<[u8]>),
     File(Arc<File>),
-}
-
-/// What tells that a file is still the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 /// Looks a path up; so many bytes of it are the root. `before` is what it was last time, and is given back if that is
