@@ -25,7 +25,7 @@ for file in ../tests/config/*/*.conf ../tests/config/*/*/*.conf; do
     done
 done
 
-[ $# -gt 0 ] || set -- request_head chunked range uri conf config websocket forwarded proxy_protocol passwords
+[ $# -gt 0 ] || set -- request_head answer_head chunked range uri conf config websocket forwarded proxy_protocol passwords
 for target in "$@"; do
     echo "== $target, $SECONDS_EACH s"
     mkdir -p "corpus/$target"

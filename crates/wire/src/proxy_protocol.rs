@@ -150,6 +150,20 @@ pub fn named(values: &[u8], name: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// A header of version 1, for a client and the address that it came to; `None`: nothing is known of them.
+pub fn v1(ends: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let text = match ends {
+        Some((SocketAddr::V4(client), SocketAddr::V4(server))) => {
+            format!("PROXY TCP4 {} {} {} {}\r\n", client.ip(), server.ip(), client.port(), server.port())
+        }
+        Some((SocketAddr::V6(client), SocketAddr::V6(server))) => {
+            format!("PROXY TCP6 {} {} {} {}\r\n", client.ip(), server.ip(), client.port(), server.port())
+        }
+        _ => "PROXY UNKNOWN\r\n".to_owned(),
+    };
+    text.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,5 +279,14 @@ mod tests {
                 prop_assert!(header.values.end <= header.len && header.len <= bytes.len());
             }
         }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let ends = ("1.2.3.4:5".parse().unwrap(), "6.7.8.9:80".parse().unwrap());
+        assert_eq!(v1(Some(ends)), b"PROXY TCP4 1.2.3.4 6.7.8.9 5 80\r\n");
+        let ends = ("[::1]:5".parse().unwrap(), "[::2]:80".parse().unwrap());
+        assert_eq!(v1(Some(ends)), b"PROXY TCP6 ::1 ::2 5 80\r\n");
+        assert_eq!(v1(None), b"PROXY UNKNOWN\r\n");
     }
 }

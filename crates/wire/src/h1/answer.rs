@@ -39,6 +39,9 @@ struct Progress {
     stay: bool,
 }
 
+/// So many fields an answer has room for without asking for memory again.
+const USUAL: usize = 12;
+
 /// What is wrong with a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -88,7 +91,7 @@ impl Default for Answer {
 
 impl Answer {
     pub fn new() -> Self {
-        Answer::default()
+        Answer { fields: Vec::with_capacity(USUAL), ..Answer::default() }
     }
 
     /// Forgets everything but the memory.
@@ -203,7 +206,7 @@ fn field(buf: &[u8], start: usize, end: usize, answer: &mut Answer) -> Result<()
     }
     // A space before the colon is no part of the name, as nginx sees it.
     let colon = name_len + line[name_len..].iter().take_while(|&&byte| byte == b' ').count();
-    if line.get(colon) != Some(&b':') || line.contains(&0) || line.contains(&b'\r') {
+    if line.get(colon) != Some(&b':') || memchr::memchr2(0, b'\r', line).is_some() {
         return Err(bad);
     }
     let value = trim(&line[colon + 1..]);

@@ -99,14 +99,27 @@ known! {
 }
 
 impl Known {
-    /// The name, whatever its case.
+    /// The name, whatever its case; it must be a token.
     pub fn of(name: &[u8]) -> Known {
         if name.is_empty() {
             return Known::Other;
         }
         let known = Known::ALL[TABLE[slot(name)] as usize];
-        if name.eq_ignore_ascii_case(known.name().as_bytes()) { known } else { Known::Other }
+        if is_same(name, known.name().as_bytes()) { known } else { Known::Other }
     }
+}
+
+/// Whether a token is this usual name, whatever its case. Setting a bit makes letters lower case; it makes no other
+/// character of a token one that these names have. Eight bytes a step.
+fn is_same(name: &[u8], lower: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    if name.len() != lower.len() {
+        return false;
+    }
+    let (words, rest) = name.as_chunks::<8>();
+    let (lower_words, lower_rest) = lower.as_chunks::<8>();
+    let same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*a) | CASE == u64::from_le_bytes(*b);
+    words.iter().zip(lower_words).all(same) && rest.iter().zip(lower_rest).all(|(a, b)| a | 0x20 == *b)
 }
 
 const SLOTS: usize = 512;

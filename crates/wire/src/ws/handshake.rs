@@ -10,10 +10,19 @@ pub fn accept(key: &[u8]) -> [u8; 28] {
     let mut hash = sha1_smol::Sha1::new();
     hash.update(key);
     hash.update(GUID);
-    let digest = hash.digest().bytes();
-    let mut text = [b'='; 28];
     // 20 bytes are six groups of three and one of two, whose last digit is the padding.
-    for (bytes, digits) in digest.chunks(3).zip(text.chunks_mut(4)) {
+    base64(&hash.digest().bytes())
+}
+
+/// The key that 16 random bytes, and no more, make.
+pub fn key(random: &[u8]) -> [u8; 24] {
+    base64(random)
+}
+
+/// The digits of so many bytes as fill the text.
+fn base64<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut text = [b'='; N];
+    for (bytes, digits) in bytes.chunks(3).zip(text.chunks_mut(4)) {
         let group = bytes.iter().fold(0u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - bytes.len()));
         for (place, digit) in digits.iter_mut().take(bytes.len() + 1).enumerate() {
             *digit = DIGITS[(group >> (18 - 6 * place)) as usize & 63];
@@ -46,6 +55,12 @@ mod tests {
         ] {
             assert_eq!(accept(key.as_bytes()), expected.as_bytes(), "{key}");
         }
+    }
+
+    #[test]
+    fn a_key_is_made_of_bytes() {
+        assert_eq!(&key(b"the sample nonce"), b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert!(is_key(&key(&[255; 16])));
     }
 
     #[test]
