@@ -9,6 +9,7 @@
 //! - [`cells`]: one number per key, for many keys, the least useful given up when there is no room (`limit_req`);
 //! - [`holds`]: how many of something each key has at the moment, by worker, so that a dead worker's are taken back
 //!   (`limit_conn`);
+//! - [`records`]: numbers of few keys that stay, some by worker (servers of groups);
 //! - [`values`]: short texts per key that may be forgotten at any time (what sessions and caches need).
 //!
 //! They have in common: keys are known by a hash of 128 bits under a secret made at the start ([`hash`]), of which 64
@@ -20,10 +21,12 @@
 pub mod cells;
 pub mod hash;
 pub mod holds;
+pub mod records;
 pub mod values;
 
-use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::{fmt, io};
 
 use crate::sys;
 use hash::Secret;
@@ -35,6 +38,14 @@ pub enum Use {
     Connections,
     /// Of TLS.
     Sessions,
+    /// What is known of servers over a reload.
+    Health,
+    /// Of OCSP.
+    Responses,
+    /// What is known of the servers of groups. It begins anew with each configuration.
+    Servers,
+    /// Which server clients are bound to.
+    Bound,
 }
 
 /// Memory, and the secret of the keys in it.
@@ -63,9 +74,40 @@ pub struct Zone {
     /// What its entries are known by, as typed.
     key: OnceLock<String>,
     memory: OnceLock<Arc<Memory>>,
+    /// Of `Use::Servers`: how many records there may be.
+    records: AtomicUsize,
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Zone({}, {:?})", self.name, self.used_for)
+    }
 }
 
 impl Zone {
+    /// So many more records are to have room. `false`: there is not enough for all.
+    pub fn want(&self, more: usize) -> bool {
+        let all = self.records.fetch_add(more, Relaxed) + more;
+        self.size.get().is_none_or(|size| records::bytes(all as u64, 1) <= *size)
+    }
+
+    /// How many records there may be.
+    pub fn records(&self) -> usize {
+        self.records.load(Relaxed)
+    }
+
+    /// A zone that is mapped already.
+    pub fn mapped(name: &str, memory: Arc<Memory>, used_for: Use) -> Zone {
+        let zone = Zone::new(name, used_for, OnceLock::new());
+        let _ = zone.memory.set(memory);
+        zone
+    }
+
+    fn new(name: &str, used_for: Use, size: OnceLock<u64>) -> Zone {
+        let (key, memory) = (OnceLock::new(), OnceLock::new());
+        Zone { name: name.to_owned(), used_for, size, key, memory, records: AtomicUsize::new(0) }
+    }
+
     /// Its memory; `None` while it is not mapped.
     pub fn memory(&self) -> Option<&Arc<Memory>> {
         self.memory.get()
@@ -82,7 +124,7 @@ impl Zone {
     /// Its contents mean the same as those of the other.
     fn is_same(&self, other: &Zone) -> bool {
         let what = |zone: &Zone| (zone.used_for, zone.size.get().copied(), zone.key.get().cloned());
-        self.name == other.name && what(self) == what(other)
+        self.name == other.name && self.used_for != Use::Servers && what(self) == what(other)
     }
 }
 
@@ -118,8 +160,7 @@ impl Zones {
         if size != 0 {
             let _ = known.set(size);
         }
-        let zone = Zone { name: name.to_owned(), used_for, size: known, key: OnceLock::new(), memory: OnceLock::new() };
-        self.all.push(Arc::new(zone));
+        self.all.push(Arc::new(Zone::new(name, used_for, known)));
         Ok(self.all[self.all.len() - 1].clone())
     }
 
@@ -149,9 +190,11 @@ impl Zones {
 
     /// Takes back what the worker of this row held when it ended. For the master, before another worker has the row.
     pub fn worker_ended(&self, row: usize) {
-        for zone in self.all.iter().filter(|zone| zone.used_for == Use::Connections) {
-            if let Some(memory) = zone.memory.get() {
-                holds::Holds::new(memory.numbers()).clear(row);
+        for zone in &self.all {
+            match (zone.used_for, zone.memory.get()) {
+                (Use::Connections, Some(memory)) => holds::Holds::new(memory.numbers()).clear(row),
+                (Use::Servers, Some(memory)) => records::Records::new(memory.numbers()).clear(row),
+                _ => {}
             }
         }
     }
@@ -160,7 +203,6 @@ impl Zones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
 
     const SIZE: u64 = LEAST_PAGES * PAGE;
 

@@ -12,9 +12,9 @@ const POINTS: u32 = 160;
 pub struct Ring(Vec<(u32, u32)>);
 
 impl Ring {
-    pub fn new(peers: &[Peer]) -> Ring {
+    pub fn new<'a>(peers: impl Iterator<Item = &'a Peer>) -> Ring {
         let mut points = Vec::new();
-        for (index, peer) in peers.iter().enumerate() {
+        for (index, peer) in peers.enumerate() {
             let (host, port) = parts(&peer.server);
             let mut base = crc32fast::Hasher::new();
             base.update(host.as_bytes());
@@ -61,9 +61,9 @@ pub fn find(choice: &mut Choice, ring: &Ring, group: Group<'_>, seen: &Seen<'_>)
         return None;
     }
     while choice.tries <= MOST_TRIES {
-        let server = &group.peers.get(ring.at(choice.hash)?)?.server;
-        let may = |index: usize| group.peers[index].server == *server && group.is_free(index, &choice.tried, seen.now);
-        if let Some(index) = round_robin::choose(group, may) {
+        let server = &group.members.get(ring.at(choice.hash)?)?.peer.server;
+        let may = |index: usize| group.peer(index).server == *server && group.is_free(index, &choice.tried, seen.now);
+        if let Some(index) = round_robin::choose(group, seen.now, may) {
             return Some(index);
         }
         choice.hash += 1;
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn points_are_in_order_and_each_hash_stands_once() {
-        let ring = Ring::new(&[Peer { weight: 3, ..Peer::new("a:1") }, Peer::new("b:1")]);
+        let ring = Ring::new([Peer { weight: 3, ..Peer::new("a:1") }, Peer::new("b:1")].iter());
         assert!(ring.0.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let of_first = ring.0.iter().filter(|(_, peer)| *peer == 0).count();
         assert!(of_first > 470 && ring.0.len() - of_first > 155, "{of_first} of {}", ring.0.len());

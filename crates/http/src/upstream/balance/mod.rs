@@ -7,16 +7,18 @@
 mod consistent;
 mod hash;
 mod ip_hash;
-mod least_conn;
+mod least;
 mod random;
 mod round_robin;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use consistent::Ring;
+pub use least::Load;
 pub use random::Ranges;
 
-use super::peer::{Peer, State};
+use super::peer::{Member, Now, Peer, State};
 
 /// How often a hash is taken on before round robin decides.
 const MOST_TRIES: u32 = 20;
@@ -24,47 +26,58 @@ const MOST_TRIES: u32 = 20;
 /// A method, with what it has prepared for its group.
 pub enum Method {
     RoundRobin,
-    LeastConn,
+    /// The server with the least load for its weight.
+    Least(Load),
     IpHash,
     Hash,
     Consistent(Ring),
     Random(Ranges),
-    /// Of two that chance chooses, the one with fewer connections.
-    RandomTwo(Ranges),
+    /// Of two that chance chooses, the one with less load.
+    RandomTwo(Ranges, Load),
 }
 
 /// The servers of a group that a method chooses among: the primary ones, or the backups.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
-    pub peers: &'a [Peer],
-    /// As many.
-    pub states: &'a [State],
+    pub members: &'a [Arc<Member>],
+    /// There is one server only, whose failures do not count.
+    pub single: bool,
+    /// What a weight of 1 counts: more than 1 where weights change little by little.
+    pub unit: u64,
 }
 
-impl Group<'_> {
-    /// Whether there is one server only, whose failures do not count.
-    pub fn is_single(&self) -> bool {
-        self.peers.len() == 1
+impl<'a> Group<'a> {
+    fn peer(&self, index: usize) -> &'a Peer {
+        &self.members[index].peer
+    }
+
+    fn state(&self, index: usize) -> &'a State {
+        &self.members[index].state
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &'a Peer> {
+        self.members.iter().map(|member| &member.peer)
     }
 
     fn total_weight(&self) -> u64 {
-        self.peers.iter().map(|peer| u64::from(peer.weight)).sum()
+        self.peers().map(|peer| u64::from(peer.weight)).sum()
     }
 
     /// Whether a request that has not tried it may go there.
-    fn is_free(&self, index: usize, tried: &Tried, now: u64) -> bool {
-        !tried.has(index) && self.states[index].is_usable(&self.peers[index], now)
+    fn is_free(&self, index: usize, tried: &Tried, now: Now) -> bool {
+        let peer = self.peer(index);
+        !tried.has(index) && !peer.drain && self.state(index).is_usable(peer, now)
     }
 
     /// The server whose share of the weights holds `at` (< total weight).
     fn at_weight(&self, mut at: u64) -> usize {
-        for (index, peer) in self.peers.iter().enumerate() {
+        for (index, peer) in self.peers().enumerate() {
             match at.checked_sub(u64::from(peer.weight)) {
                 None => return index,
                 Some(rest) => at = rest,
             }
         }
-        self.peers.len().saturating_sub(1)
+        self.members.len().saturating_sub(1)
     }
 }
 
@@ -108,8 +121,7 @@ pub struct Seen<'a> {
     /// The value of the `hash` key.
     pub key: &'a [u8],
     pub client: Option<IpAddr>,
-    /// In seconds.
-    pub now: u64,
+    pub now: Now,
     /// A new random number at each call.
     pub random: &'a mut dyn FnMut() -> u64,
 }
@@ -128,28 +140,38 @@ impl Choice {
     pub fn next(&mut self, method: &Method, group: Group<'_>, seen: &mut Seen<'_>) -> Option<usize> {
         let index = self.find(method, group, seen)?;
         self.tried.add(index);
-        group.states[index].take(&group.peers[index], seen.now);
+        group.state(index).take(group.peer(index), seen.now);
         Some(index)
     }
 
-    fn find(&mut self, method: &Method, group: Group<'_>, seen: &mut Seen<'_>) -> Option<usize> {
-        if group.is_single() {
-            // Its failures are not looked at, nor whether it was tried: there is no other.
-            let (peer, state) = (&group.peers[0], &group.states[0]);
-            let full = peer.max_conns > 0 && state.conns() >= peer.max_conns;
-            return (!peer.down && !full).then_some(0);
+    /// The same for a server that the client is bound to. `false`: it cannot be asked.
+    pub fn take(&mut self, group: Group<'_>, index: usize, now: Now) -> bool {
+        let (peer, state) = (group.peer(index), group.state(index));
+        let may = if group.single { state.is_there(peer) } else { state.is_usable(peer, now) };
+        if !may || self.tried.has(index) {
+            return false;
         }
-        if group.peers.is_empty() {
+        self.tried.add(index);
+        state.take(peer, now);
+        true
+    }
+
+    fn find(&mut self, method: &Method, group: Group<'_>, seen: &mut Seen<'_>) -> Option<usize> {
+        if let ([only], true) = (group.members, group.single) {
+            // Its failures are not looked at, nor whether it was tried: there is no other.
+            return (!only.peer.drain && only.state.is_there(&only.peer)).then_some(0);
+        }
+        if group.members.is_empty() {
             return None;
         }
         let found = match method {
             Method::RoundRobin => None,
-            Method::LeastConn => return least_conn::find(group, &self.tried, seen.now),
+            Method::Least(load) => return least::find(group, *load, &self.tried, seen.now),
             Method::IpHash => ip_hash::find(self, group, seen),
             Method::Hash => hash::find(self, group, seen),
             Method::Consistent(ring) => consistent::find(self, ring, group, seen),
             Method::Random(ranges) => random::find(self, ranges, group, seen),
-            Method::RandomTwo(ranges) => random::find_two(self, ranges, group, seen),
+            Method::RandomTwo(ranges, load) => random::find_two(self, ranges, *load, group, seen),
         };
         found.or_else(|| round_robin::find(group, &self.tried, seen.now))
     }

@@ -1,6 +1,6 @@
-//! `random`: chance, by weight. `random two least_conn`: of two, the one with fewer requests for its weight.
+//! `random`: chance, by weight. `random two`: of two, the one with less load for its weight.
 
-use super::{Choice, Group, MOST_TRIES, Seen};
+use super::{Choice, Group, Load, MOST_TRIES, Seen};
 use crate::upstream::peer::Peer;
 
 /// Where each server's share of the weights begins.
@@ -10,10 +10,9 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    pub fn new(peers: &[Peer]) -> Ranges {
+    pub fn new<'a>(peers: impl Iterator<Item = &'a Peer>) -> Ranges {
         let mut total = 0;
         let starts = peers
-            .iter()
             .map(|peer| {
                 let start = total;
                 total += u64::from(peer.weight);
@@ -40,16 +39,20 @@ pub fn find(choice: &mut Choice, ranges: &Ranges, group: Group<'_>, seen: &mut S
     None
 }
 
-pub fn find_two(choice: &mut Choice, ranges: &Ranges, group: Group<'_>, seen: &mut Seen<'_>) -> Option<usize> {
-    let load = |index: usize| u64::from(group.states[index].conns());
-    let weight = |index: usize| u64::from(group.peers[index].weight);
+pub fn find_two(
+    choice: &mut Choice,
+    ranges: &Ranges,
+    load: Load,
+    group: Group<'_>,
+    seen: &mut Seen<'_>,
+) -> Option<usize> {
     let mut before: Option<usize> = None;
     while choice.tries <= MOST_TRIES {
         let index = ranges.pick((seen.random)());
         if before != Some(index) && group.is_free(index, &choice.tried, seen.now) {
             match before {
                 None => before = Some(index),
-                Some(other) if load(index) * weight(other) > load(other) * weight(index) => return Some(other),
+                Some(other) if load.is_less(group, other, index, seen.now) => return Some(other),
                 Some(_) => return Some(index),
             }
         }

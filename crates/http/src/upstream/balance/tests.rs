@@ -2,19 +2,36 @@
 
 use std::collections::HashMap;
 
+use super::super::peer::Times;
 use super::*;
+use crate::upstream::spec::Address;
 
 struct Servers {
-    peers: Vec<Peer>,
-    states: Vec<State>,
+    members: Vec<Arc<Member>>,
     dice: u64,
 }
 
 impl Servers {
     fn new(peers: Vec<Peer>) -> Servers {
-        let states: Vec<State> = peers.iter().map(|_| State::default()).collect();
-        peers.iter().zip(&states).for_each(|(peer, state)| state.begin(peer));
-        Servers { peers, states, dice: 1 }
+        let member = |peer: Peer| {
+            Arc::new(Member {
+                address: Address::Unix(std::path::Path::new("/").into()),
+                name: peer.server.clone(),
+                peer,
+                server: 0,
+                route: "".into(),
+                state: State::default(),
+            })
+        };
+        Servers { members: peers.into_iter().map(member).collect(), dice: 1 }
+    }
+
+    fn group(&self) -> Group<'_> {
+        Group { members: &self.members, single: self.members.len() == 1, unit: 1 }
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.members.iter().map(|member| &member.peer)
     }
 
     fn weighted(weights: &[u32]) -> Servers {
@@ -30,14 +47,15 @@ impl Servers {
             *dice >> 33
         };
         let client = key.parse().ok();
+        let now = Now::of_seconds(now);
         let mut seen = Seen { key: key.as_bytes(), client, now, random: &mut random };
-        let group = Group { peers: &self.peers, states: &self.states };
+        let group = Group { members: &self.members, single: self.members.len() == 1, unit: 1 };
         let mut choice = Choice::new(method, &seen);
         let mut asked = Vec::new();
         while asked.len() < most
             && let Some(index) = choice.next(method, group, &mut seen)
         {
-            group.states[index].release(&group.peers[index], fails, group.is_single(), now);
+            group.state(index).release(group.peer(index), fails, group.single, group.unit, now, now);
             asked.push(index);
         }
         asked
@@ -69,8 +87,9 @@ fn a_failure_costs_weight_for_a_while() {
         Peer { weight: 4, max_fails: 4, ..Peer::new("b") },
     ]);
     for _ in 0..3 {
-        servers.states[0].take(&servers.peers[0], 0);
-        servers.states[0].release(&servers.peers[0], true, false, 0);
+        let (group, now) = (servers.group(), Now::of_seconds(0));
+        group.state(0).take(group.peer(0), now);
+        group.state(0).release(group.peer(0), true, false, 1, now, now);
     }
     assert_eq!(servers.sequence(&Method::RoundRobin, 4), [1, 0, 1, 0]);
     let later = servers.sequence(&Method::RoundRobin, 20);
@@ -117,13 +136,15 @@ fn without_a_key_it_is_round_robin() {
 #[test]
 fn when_a_server_goes_only_its_keys_move() {
     let mut servers = Servers::weighted(&[1, 1, 1, 1]);
-    let method = Method::Consistent(Ring::new(&servers.peers));
+    let method = Method::Consistent(Ring::new(servers.peers()));
     let keys: Vec<String> = (0..500).map(|number| format!("/page/{number}")).collect();
     let before: Vec<usize> = keys.iter().map(|key| servers.ask(&method, key, 0, 1, false)[0]).collect();
     let mut shares: HashMap<usize, usize> = HashMap::new();
     before.iter().for_each(|index| *shares.entry(*index).or_default() += 1);
     assert!(shares.len() == 4 && shares.values().all(|share| *share > 60), "{shares:?}");
-    servers.peers[2].down = true;
+    let mut peers: Vec<Peer> = servers.peers().cloned().collect();
+    peers[2].down = true;
+    servers = Servers::new(peers);
     for (key, before) in keys.iter().zip(&before) {
         let now = servers.ask(&method, key, 0, 1, false)[0];
         assert!(now == *before || *before == 2 && now != 2, "{key}");
@@ -133,23 +154,61 @@ fn when_a_server_goes_only_its_keys_move() {
 #[test]
 fn least_conn_looks_at_what_is_in_progress() {
     let servers = Servers::weighted(&[1, 1, 2]);
-    let group = Group { peers: &servers.peers, states: &servers.states };
+    let group = servers.group();
     let mut random = || 0;
-    let mut seen = Seen { key: b"", client: None, now: 0, random: &mut random };
+    let now = Now::of_seconds(0);
+    let mut seen = Seen { key: b"", client: None, now, random: &mut random };
+    let method = Method::Least(Load::Conns);
     let mut counts = [0; 3];
     for _ in 0..8 {
-        let mut choice = Choice::new(&Method::LeastConn, &seen);
-        counts[choice.next(&Method::LeastConn, group, &mut seen).unwrap()] += 1;
+        let mut choice = Choice::new(&method, &seen);
+        counts[choice.next(&method, group, &mut seen).unwrap()] += 1;
     }
     assert_eq!(counts, [2, 2, 4]);
+}
+
+#[test]
+fn least_time_looks_at_time_and_what_is_in_progress() {
+    let servers = Servers::weighted(&[1, 1]);
+    let group = servers.group();
+    let took = |index, header, total| {
+        group.state(index).took(Times { header: Some(header), total: Some(total) });
+    };
+    took(0, 10, 900);
+    took(1, 20, 100);
+    let now = Now::of_seconds(1);
+    let find = |whole, inflight, now| least::find(group, Load::Time { whole, inflight }, &Tried::default(), now);
+    assert_eq!((find(false, false, now), find(true, false, now)), (Some(0), Some(1)));
+    // One request is nothing, two weigh more than the other's time.
+    group.state(0).take(group.peer(0), now);
+    assert_eq!(find(false, false, now), Some(0));
+    group.state(0).take(group.peer(0), now);
+    assert_eq!(find(false, false, now), Some(1));
+    // Both have two; those of the first have taken longer so far than its answers took before.
+    let later = Now { ms: 1900 };
+    group.state(1).take(group.peer(1), later);
+    group.state(1).take(group.peer(1), later);
+    let then = Now::of_seconds(2);
+    assert_eq!((find(false, true, then), find(false, false, then)), (Some(1), Some(0)));
+}
+
+#[test]
+fn a_server_that_is_drained_is_only_for_those_bound_to_it() {
+    let mut servers = Servers::new(vec![Peer { drain: true, ..Peer::new("a") }, Peer::new("b"), Peer::new("c")]);
+    assert_eq!(servers.sequence(&Method::RoundRobin, 4), [1, 2, 1, 2]);
+    let mut random = || 0;
+    let seen = Seen { key: b"", client: None, now: Now::of_seconds(0), random: &mut random };
+    let mut choice = Choice::new(&Method::RoundRobin, &seen);
+    assert!(choice.take(servers.group(), 0, seen.now));
+    assert!(!choice.take(servers.group(), 0, seen.now), "once");
 }
 
 #[test]
 fn chance_goes_by_weight() {
     for two in [false, true] {
         let mut servers = Servers::weighted(&[1, 3]);
-        let ranges = Ranges::new(&servers.peers);
-        let method = if two { Method::RandomTwo(ranges) } else { Method::Random(ranges) };
+        let ranges = Ranges::new(servers.peers());
+        let method = if two { Method::RandomTwo(ranges, Load::Conns) } else { Method::Random(ranges) };
         let chosen = servers.sequence(&method, 400);
         let second = chosen.iter().filter(|index| **index == 1).count();
         // Of two that are equally busy it is the one that was looked at last: here mostly the light one.
@@ -210,7 +269,7 @@ fn hashes_choose_what_nginx_chooses() {
         let mut servers = Servers::new(peers.collect());
         let method = match name {
             "hash" => Method::Hash,
-            "consistent" => Method::Consistent(Ring::new(&servers.peers)),
+            "consistent" => Method::Consistent(Ring::new(servers.peers())),
             _ => Method::IpHash,
         };
         let key = |number: u32| match name {
