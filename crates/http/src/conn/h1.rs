@@ -199,6 +199,7 @@ async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
         request.proxied.clone_from(&conn.proxied);
         request.tls.clone_from(&conn.tls);
         request.secure = conn.tls.is_some();
+        request.early = conn.stream.is_early();
         request.started = Instant::now();
         if let Err(failure) = read_head(conn, &mut request).await {
             return refuse(conn, request, &mut sender, failure).await;
@@ -212,7 +213,8 @@ async fn exchanges(conn: &mut Conn, exchange: Exchange) -> Next {
         conn.engine.request_ended();
         request = back;
         if !sender.keep_alive {
-            let more = unread || request.buf.len() > request.consumed;
+            // Behind early data the end of the handshake is still to come.
+            let more = unread || request.buf.len() > request.consumed || conn.stream.is_early();
             return Next::Close(Linger::of(&sender, more));
         }
         if request.buf.len() == request.consumed {

@@ -9,7 +9,7 @@ use std::task::Poll;
 use rustls::server::{Accepted, Acceptor, ServerConfig};
 
 use super::h1::{self, After};
-use super::proxied;
+use super::{ocsp, proxied};
 use crate::config::Config;
 use crate::exchange::route::Route;
 use crate::exchange::{Request, TlsInfo};
@@ -106,6 +106,12 @@ async fn handshake(conn: &mut Conn, mut exchange: Exchange) -> bool {
     let Some(stream) = conn.stream.tls() else { return false };
     tls::info::finish(&mut info, stream, &loaded);
     stream.forget_hello();
+    if let Some(clients) = &loaded.clients
+        && info.verify_error == 0
+        && !info.client_chain.is_empty()
+    {
+        ocsp::check(conn, clients, &mut info).await;
+    }
     conn.tls = Some(Arc::new(info));
     true
 }
@@ -163,7 +169,7 @@ async fn hello(conn: &mut Conn, exchange: &mut Exchange) -> Option<Accepted> {
                     if alert.write_all(&mut bytes).is_ok() {
                         let _ = conn.stream.try_write(&[IoSlice::new(&bytes)]);
                     }
-                    fail(conn, &format!("SSL_do_handshake() failed (SSL: {error})"));
+                    fail(conn, &format!("SSL_do_handshake() failed (SSL: {})", tls::words::of(&error)));
                     return None;
                 }
             }
@@ -207,7 +213,7 @@ fn tell(conn: &mut Conn, failure: Failure) -> bool {
             let why = tls::certificates::system(&error);
             fail(conn, &format!("SSL_do_handshake() failed ({why})"));
         }
-        Failure::Tls(error) => fail(conn, &format!("SSL_do_handshake() failed (SSL: {error})")),
+        Failure::Tls(error) => fail(conn, &format!("SSL_do_handshake() failed (SSL: {})", tls::words::of(&error))),
     }
     false
 }

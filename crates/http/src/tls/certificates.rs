@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::ocsp::staple::Staple;
 use super::{key, pem};
 
 /// Where a certificate or a key is.
@@ -122,6 +123,8 @@ pub struct Certificates {
     own: Vec<Arc<CertifiedKey>>,
     /// In PEM.
     texts: Vec<Arc<str>>,
+    /// What is sent along with them, in their order; empty: nothing that is asked for.
+    staples: Vec<Option<Arc<Staple>>>,
 }
 
 thread_local! {
@@ -135,14 +138,14 @@ pub fn shown() -> Option<Arc<str>> {
 }
 
 impl Certificates {
-    pub fn new(own: Vec<Arc<CertifiedKey>>) -> Certificates {
+    pub fn new(own: Vec<Arc<CertifiedKey>>, staples: Vec<Option<Arc<Staple>>>) -> Certificates {
         let text = |one: &Arc<CertifiedKey>| {
             let mut text = Vec::new();
             pem::write("CERTIFICATE", one.cert.first().map_or(&[], |first| first.as_ref()), &mut text);
             String::from_utf8_lossy(&text).as_ref().into()
         };
         let texts = own.iter().map(text).collect();
-        Certificates { own, texts }
+        Certificates { own, texts, staples }
     }
 }
 
@@ -151,6 +154,11 @@ impl ResolvesServerCert for Certificates {
         let fits = |one: &Arc<CertifiedKey>| one.key.choose_scheme(hello.signature_schemes()).is_some();
         let index = self.own.iter().position(fits).unwrap_or(0);
         SHOWN.with_borrow_mut(|shown| *shown = self.texts.get(index).cloned());
+        if let Some(Some(staple)) = self.staples.get(index)
+            && let Some(answered) = staple.answered(crate::sys::time::coarse_seconds())
+        {
+            return Some(answered);
+        }
         self.own.get(index).cloned()
     }
 }

@@ -1,9 +1,9 @@
-//! The little of DER (X.690) that signatures need: what is signed, by which algorithm, with which key.
+//! The little of DER (X.690) that signatures and OCSP need: what is signed, by which algorithm, with which key.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 
 /// A value: its tag and contents, and what follows it.
-fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = bytes.split_first_chunk::<2>()?;
     let (len, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
@@ -15,6 +15,19 @@ fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     };
     let (contents, rest) = rest.split_at_checked(len)?;
     Some((tag, contents, rest))
+}
+
+/// A value of fewer than 65536 bytes, with its tag and length.
+pub(super) fn encoded(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let len = contents.len() as u16;
+    let [high, low] = len.to_be_bytes();
+    let mut out = match len {
+        0..=0x7f => vec![tag, low],
+        0x80..=0xff => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    out.extend_from_slice(contents);
+    out
 }
 
 /// The bits of a BIT STRING of whole bytes.

@@ -51,16 +51,9 @@ pub fn sections(text: &[u8]) -> Result<Vec<Section>, Broken> {
 
 /// Writes a section, as OpenSSL does: 64 digits a line.
 pub fn write(label: &str, bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     out.extend_from_slice(format!("-----BEGIN {label}-----\n").as_bytes());
     for line in bytes.chunks(48) {
-        for three in line.chunks(3) {
-            let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-            for digit in 0..4 {
-                let value = (word >> (18 - 6 * digit) & 63) as usize;
-                out.push(if digit <= three.len() { DIGITS[value] } else { b'=' });
-            }
-        }
+        out.extend_from_slice(base64::encode(line).as_bytes());
         out.push(b'\n');
     }
     out.extend_from_slice(format!("-----END {label}-----\n").as_bytes());

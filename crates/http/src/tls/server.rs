@@ -1,7 +1,6 @@
 //! What a server does handshakes with: made of its settings when the configuration is read, and made anew when its
 //! files change.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -10,16 +9,19 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::sign::CertifiedKey;
 
 use super::certificates::{self, Certificates, Place};
-use super::files::{KeyFile, Stamp, Watched};
+use super::files::{KeyFile, Watched};
+use super::named::Named;
+use super::ocsp::Responder;
+use super::ocsp::clients::Clients;
+use super::ocsp::staple::Staple;
 use super::plan::Plan;
 use super::sessions::{Forgetful, Shared};
 use super::tickets::Tickets;
-use super::verify::{Asked, Verifier};
+use super::verify::{Asked, Purpose, Verifier};
 use super::{pem, tickets};
-use crate::features::ssl::{SessionCache, Settings, Source, Verify};
+use crate::features::ssl::{Ocsp, SessionCache, Settings, Source, Verify};
 
 /// A server's TLS.
 pub struct Server {
@@ -29,20 +31,12 @@ pub struct Server {
     current: RwLock<Arc<Loaded>>,
     watched: Mutex<Watched>,
     /// Certificates whose names have variables, by the names of their files.
-    named: Mutex<HashMap<(Place, Place), Named>>,
+    named: Named,
 }
 
 struct Kept {
     sessions: Arc<dyn StoresServerSessions>,
     tickets: Option<Arc<dyn ProducesTickets>>,
-}
-
-struct Named {
-    own: Arc<CertifiedKey>,
-    stamps: [Option<Stamp>; 2],
-    /// When the files were looked at, and when it was used, in seconds.
-    looked: i64,
-    used: i64,
 }
 
 /// What its files had in them.
@@ -52,6 +46,10 @@ pub struct Loaded {
     chacha: Option<Pair>,
     /// Who vouches for clients, if these are asked for certificates.
     pub verifier: Option<Verifier>,
+    /// Who must say that clients' certificates are good.
+    pub clients: Option<Clients>,
+    /// Certificates of its own that responders are asked for.
+    pub staples: Vec<Arc<Staple>>,
     pub warnings: Vec<String>,
     files: Vec<PathBuf>,
 }
@@ -83,7 +81,7 @@ impl Server {
             kept,
             current: RwLock::new(Arc::new(loaded)),
             watched: Mutex::new(watched),
-            named: Mutex::default(),
+            named: Named::default(),
         })
     }
 
@@ -120,44 +118,12 @@ impl Server {
     ) -> Result<Arc<ServerConfig>, String> {
         let mut own = Vec::new();
         for (certificate, key) in self.settings.certificates.iter().zip(&self.settings.keys) {
-            own.push(self.named(name(certificate), name(key))?);
+            let (passwords, kept) = (&self.settings.passwords, self.settings.kept);
+            own.push(self.named.get(name(certificate), name(key), passwords, kept)?);
         }
         let mut config = config.clone();
-        config.cert_resolver = Arc::new(Certificates::new(own));
+        config.cert_resolver = Arc::new(Certificates::new(own, Vec::new()));
         Ok(Arc::new(config))
-    }
-
-    /// A certificate by the names of its files: the one that is kept, unless they have changed.
-    fn named(&self, certificate: Place, key: Place) -> Result<Arc<CertifiedKey>, String> {
-        let now = crate::sys::time::coarse_seconds();
-        let kept = self.settings.kept;
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        let pair = (certificate, key);
-        let fresh = |one: &Named| now < one.looked.saturating_add_unsigned(kept.valid);
-        if let Some(one) = named.get_mut(&pair).filter(|one| fresh(one)) {
-            one.used = now;
-            return Ok(one.own.clone());
-        }
-        let stamps = [&pair.0, &pair.1].map(|place| match place {
-            Place::File(path) => Stamp::of(path),
-            Place::Data(_) => None,
-        });
-        if let Some(one) = named.get_mut(&pair).filter(|one| one.stamps == stamps) {
-            (one.used, one.looked) = (now, now);
-            return Ok(one.own.clone());
-        }
-        let loaded = certificates::load(&pair.0, &pair.1, &self.settings.passwords);
-        let own = Arc::new(loaded.inspect_err(|_| drop(named.remove(&pair)))?);
-        if named.len() >= kept.most {
-            named.retain(|_, one| now - one.used <= i64::try_from(kept.inactive).unwrap_or(i64::MAX));
-        }
-        if named.len() >= kept.most
-            && let Some(oldest) = named.iter().min_by_key(|(_, one)| one.used).map(|(pair, _)| pair.clone())
-        {
-            named.remove(&oldest);
-        }
-        named.insert(pair, Named { own: own.clone(), stamps, looked: now, used: now });
-        Ok(own)
     }
 }
 
@@ -207,7 +173,8 @@ fn identity(settings: &Settings) -> [u8; 32] {
 }
 
 /// Files while they are read.
-struct Files(Vec<PathBuf>);
+#[derive(Default)]
+pub(super) struct Files(Vec<PathBuf>);
 
 impl Files {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
@@ -223,7 +190,7 @@ impl Files {
 }
 
 fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, String> {
-    let mut files = Files(Vec::new());
+    let mut files = Files::default();
     let mut warnings = std::mem::take(&mut plan.warnings);
     let stapled = match &settings.stapling_file {
         Some(path) if settings.stapling => {
@@ -252,11 +219,29 @@ fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, Stri
         dhparam(path, &mut files)?;
         warnings.push("\"ssl_dhparam\" has no effect: DHE ciphers are not supported".into());
     }
+    let mut staples = Vec::new();
     if settings.stapling && stapled.is_none() {
-        warnings.push(
-            "\"ssl_stapling\" ignored: OCSP responders are not asked, only \"ssl_stapling_file\" is sent along".into(),
-        );
+        let known = verifier.as_ref().map(|(_, _, known)| known.clone());
+        let trusted = match (known, &settings.trusted_certificate) {
+            (Some(known), _) => known,
+            (None, Some(path)) => authorities(path, &mut files)?,
+            (None, None) => Vec::new(),
+        };
+        let fixed = settings.certificates.iter().zip(&settings.keys);
+        let fixed = fixed.filter(|(certificate, key)| certificate.template.is_none() && key.template.is_none());
+        for ((certificate, _), own) in fixed.zip(&own) {
+            let (shown, said) = (certificate.place.shown(), settings.stapling_responder.as_deref());
+            let algorithms = provider.signature_verification_algorithms;
+            match Staple::new(&shown, own.clone(), said, &trusted, settings.stapling_verify, algorithms) {
+                Ok(staple) => staples.push(Some(Arc::new(staple))),
+                Err(why) => {
+                    warnings.push(why);
+                    staples.push(None);
+                }
+            }
+        }
     }
+    let clients = clients(settings, &provider, verifier.as_ref().map(|(_, _, known)| &known[..]))?;
     let none = matches!(settings.session_cache, SessionCache::Off | SessionCache::None);
     let early = settings.early_data && kept.tickets.is_none() && !none;
     if settings.early_data && !early {
@@ -265,8 +250,8 @@ fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, Stri
         );
     }
     let key_log = settings.key_log.as_deref().map(KeyFile::open).transpose()?;
-    let own = Arc::new(Certificates::new(own));
-    let names = verifier.as_ref().map(|(_, names)| names);
+    let own = Arc::new(Certificates::new(own, staples.clone()));
+    let names = verifier.as_ref().map(|(_, names, _)| names);
     let pair = |provider: Arc<CryptoProvider>| -> Result<Pair, String> {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&plan.versions)
@@ -282,6 +267,8 @@ fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, Stri
         config.alpn_protocols = protocols(&[b"http/1.1", b"http/1.0", b"http/0.9"]);
         config.ignore_client_order = plan.prefer;
         config.max_fragment_size = Some(settings.buffer_size.clamp(64, 16 * 1024) as usize + 5);
+        // One is enough for a client that comes back: it gets another one then.
+        config.send_tls13_tickets = 1;
         config.session_storage = kept.sessions.clone();
         config.cert_decompressors = Vec::new();
         if !settings.compression {
@@ -292,6 +279,8 @@ fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, Stri
         }
         if early {
             config.max_early_data_size = 16 * 1024;
+            // They are answered before the client has said its last.
+            config.send_half_rtt_data = true;
         }
         if let Some(file) = &key_log {
             config.key_log = file.clone();
@@ -302,19 +291,54 @@ fn load(settings: &Settings, mut plan: Plan, kept: &Kept) -> Result<Loaded, Stri
     };
     let chacha = chacha.map(|provider| pair(Arc::new(provider))).transpose()?;
     let usual = pair(provider.clone())?;
-    Ok(Loaded { usual, chacha, verifier: verifier.map(|(verifier, _)| verifier), warnings, files: files.0 })
+    Ok(Loaded {
+        usual,
+        chacha,
+        verifier: verifier.map(|(verifier, _, _)| verifier),
+        clients,
+        staples: staples.into_iter().flatten().collect(),
+        warnings,
+        files: files.0,
+    })
 }
 
 fn protocols(names: &[&[u8]]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.to_vec()).collect()
 }
 
-/// Who vouches for clients, and which names clients are told.
+/// Whom to ask about certificates of clients, which these authorities vouch for.
+fn clients(
+    settings: &Settings,
+    provider: &CryptoProvider,
+    authorities: Option<&[CertificateDer<'static>]>,
+) -> Result<Option<Clients>, String> {
+    let leaf = match (settings.ocsp, settings.verify) {
+        (Ocsp::Off, _) => return Ok(None),
+        (_, Verify::OptionalNoCa) => {
+            return Err("\"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\"".into());
+        }
+        (ocsp, _) => ocsp == Ocsp::Leaf,
+    };
+    let said = settings.ocsp_responder.as_deref().map(Responder::parse).transpose();
+    let responder =
+        said.map_err(|(why, what)| format!("{why} in OCSP responder \"{what}\" in \"ssl_ocsp_responder\""))?;
+    let Some(authorities) = authorities else { return Ok(None) };
+    Ok(Some(Clients {
+        leaf,
+        responder,
+        cache: settings.ocsp_cache.clone(),
+        known: provider.signature_verification_algorithms,
+        authorities: authorities.to_vec(),
+    }))
+}
+
+/// Who vouches for clients, which names clients are told, and the certificates of all authorities.
+#[expect(clippy::type_complexity, reason = "it is taken apart at once")]
 fn verifier(
     settings: &Settings,
     provider: &Arc<CryptoProvider>,
     files: &mut Files,
-) -> Result<Option<(Verifier, Vec<rustls::DistinguishedName>)>, String> {
+) -> Result<Option<(Verifier, Vec<rustls::DistinguishedName>, Vec<CertificateDer<'static>>)>, String> {
     let mut read = |path: &Option<PathBuf>| match path {
         Some(path) => authorities(path, files),
         None => Ok(Vec::new()),
@@ -333,12 +357,13 @@ fn verifier(
     if settings.verify != Verify::OptionalNoCa && known.is_empty() {
         return Err("no ssl_client_certificate for ssl_verify_client".into());
     }
-    let verifier = Verifier::new(known, revoked, settings.verify_depth, provider)
+    let verifier = Verifier::new(Purpose::Clients, known.clone(), revoked, settings.verify_depth, provider)
         .map_err(|why| format!("the certificates for \"ssl_verify_client\" cannot be used ({why})"))?;
-    Ok(Some((verifier, names)))
+    Ok(Some((verifier, names, known)))
 }
 
-fn authorities(path: &Path, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of authorities in a file.
+pub(super) fn authorities(path: &Path, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, String> {
     let failed = |why: &str| format!("SSL_CTX_load_verify_locations(\"{}\") failed ({why})", path.display());
     let text = files.read(path).map_err(|why| failed(&why))?;
     let found = certificates::parse(&text).map_err(|pem::Broken| failed("bad end line"))?;
@@ -348,7 +373,8 @@ fn authorities(path: &Path, files: &mut Files) -> Result<Vec<CertificateDer<'sta
     Ok(found)
 }
 
-fn revoked(path: &Path, files: &mut Files) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+/// The lists of revoked certificates in a file.
+pub(super) fn revoked(path: &Path, files: &mut Files) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let failed = |why: &str| format!("X509_LOOKUP_load_file(\"{}\") failed ({why})", path.display());
     let text = files.read(path).map_err(|why| failed(&why))?;
     let sections = pem::sections(&text).map_err(|pem::Broken| failed("bad end line"))?;

@@ -1,4 +1,4 @@
-//! Certificates of clients. The handshake takes any whose key signed it, as nginx's does; what is wrong with one is
+//! Certificates of clients, and of servers. A client's: the handshake takes any whose key signed it, as nginx's does; what is wrong with one is
 //! found out afterwards, so that the client can be told by an answer (495, 496). The reasons are OpenSSL's.
 //!
 //! webpki decides. It reads no certificates of version 1 and none of authorities as a client's own, which OpenSSL takes
@@ -7,9 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -37,6 +38,9 @@ const PURPOSE: Reason = (26, "unsuitable certificate purpose");
 const CRITICAL: Reason = (34, "unhandled critical extension");
 const UNSPECIFIED: Reason = (1, "unspecified certificate verification error");
 
+/// A responder of OCSP does not say that it is good: no number of OpenSSL's.
+pub const BY_OCSP: u16 = u16::MAX;
+
 /// Whether `optional_no_ca` lets a certificate through: it is only that nobody known vouches for it.
 pub fn is_only_unknown(reason: u16) -> bool {
     matches!(reason, 18 | 19 | 20 | 21 | 27)
@@ -55,32 +59,30 @@ impl fmt::Debug for Asked {
     }
 }
 
-impl Asked {
-    /// Whether the handshake is signed by the certificate's key.
-    fn signed(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-        version: ProtocolVersion,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let bad = |why| Err(Error::InvalidCertificate(why));
-        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return bad(CertificateError::BadEncoding) };
-        let Some(key) = der::Key::parse(parsed.public_key().raw) else { return bad(CertificateError::BadEncoding) };
-        let newer = version == ProtocolVersion::TLSv1_3;
-        use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
-        if newer && matches!(signed.scheme, RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512) {
-            return bad(CertificateError::BadSignature);
-        }
-        let fitting = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
-        // In TLS 1.3 a scheme names the curve, too: the first.
-        let mut fitting = fitting.flat_map(|(_, list)| list.iter().take(if newer { 1 } else { list.len() }));
-        let valid = fitting.any(|one| {
-            one.public_key_alg_id().as_ref() == key.algorithm
-                && one.verify_signature(key.bits, message, signed.signature()).is_ok()
-        });
-        if valid { Ok(HandshakeSignatureValid::assertion()) } else { bad(CertificateError::BadSignature) }
+/// Whether the handshake is signed by the certificate's key.
+pub fn signed(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    version: ProtocolVersion,
+) -> Result<HandshakeSignatureValid, Error> {
+    let bad = |why| Err(Error::InvalidCertificate(why));
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return bad(CertificateError::BadEncoding) };
+    let Some(key) = der::Key::parse(parsed.public_key().raw) else { return bad(CertificateError::BadEncoding) };
+    let newer = version == ProtocolVersion::TLSv1_3;
+    use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
+    if newer && matches!(signed.scheme, RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512) {
+        return bad(CertificateError::BadSignature);
     }
+    let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+    // In TLS 1.3 a scheme names the curve, too: the first.
+    let mut fitting = fitting.flat_map(|(_, list)| list.iter().take(if newer { 1 } else { list.len() }));
+    let valid = fitting.any(|one| {
+        one.public_key_alg_id().as_ref() == key.algorithm
+            && one.verify_signature(key.bits, message, signed.signature()).is_ok()
+    });
+    if valid { Ok(HandshakeSignatureValid::assertion()) } else { bad(CertificateError::BadSignature) }
 }
 
 impl ClientCertVerifier for Asked {
@@ -106,18 +108,18 @@ impl ClientCertVerifier for Asked {
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        with: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(message, certificate, signed, ProtocolVersion::TLSv1_2)
+        signed(&self.algorithms, message, certificate, with, ProtocolVersion::TLSv1_2)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        with: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(message, certificate, signed, ProtocolVersion::TLSv1_3)
+        signed(&self.algorithms, message, certificate, with, ProtocolVersion::TLSv1_3)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -125,10 +127,25 @@ impl ClientCertVerifier for Asked {
     }
 }
 
-/// Who vouches for clients.
+/// Whose certificates are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Clients,
+    Servers,
+}
+
+/// What decides.
+enum Judge {
+    /// There is no root.
+    Nobody,
+    OfClients(Arc<dyn ClientCertVerifier>),
+    OfServers(Arc<WebPkiServerVerifier>),
+}
+
+/// Who vouches for clients, or for servers.
 pub struct Verifier {
-    /// `None`: nobody.
-    webpki: Option<Arc<dyn ClientCertVerifier>>,
+    purpose: Purpose,
+    webpki: Judge,
     /// Trusted: certificates that sign themselves.
     roots: Vec<CertificateDer<'static>>,
     /// Certificates that may stand between a client's and a root.
@@ -142,6 +159,7 @@ pub struct Verifier {
 impl Verifier {
     /// `known`: certificates of authorities, roots and others; `revoked`: lists, none: nothing is looked up.
     pub fn new(
+        purpose: Purpose,
         known: Vec<CertificateDer<'static>>,
         revoked: Vec<CertificateRevocationListDer<'static>>,
         depth: usize,
@@ -150,21 +168,28 @@ impl Verifier {
         let (roots, between): (Vec<_>, Vec<_>) = known.into_iter().partition(|one| is_self_issued(one));
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
-        let webpki = if store.is_empty() {
-            None
-        } else {
-            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider.clone());
-            let builder = match revoked.is_empty() {
-                true => builder,
-                false => builder.with_crls(revoked.iter().cloned()).enforce_revocation_expiration(),
-            };
-            Some(builder.build().map_err(|error| error.to_string())?)
+        let webpki = match purpose {
+            _ if store.is_empty() => Judge::Nobody,
+            Purpose::Clients => {
+                let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider.clone());
+                if !revoked.is_empty() {
+                    builder = builder.with_crls(revoked.iter().cloned()).enforce_revocation_expiration();
+                }
+                Judge::OfClients(builder.build().map_err(|error| error.to_string())?)
+            }
+            Purpose::Servers => {
+                let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone());
+                if !revoked.is_empty() {
+                    builder = builder.with_crls(revoked.iter().cloned()).enforce_revocation_expiration();
+                }
+                Judge::OfServers(builder.build().map_err(|error| error.to_string())?)
+            }
         };
         let algorithms = provider.signature_verification_algorithms;
-        Ok(Verifier { webpki, roots, between, revoked, algorithms, depth })
+        Ok(Verifier { purpose, webpki, roots, between, revoked, algorithms, depth })
     }
 
-    /// Whether a client's certificate is good, with those that it sent along.
+    /// Whether a certificate is good, with those that came along; names are another matter.
     pub fn check(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Reason> {
         let (Some((own, along)), Some(leaf)) = (chain.split_first(), chain.first().and_then(parsed)) else {
             return Err(UNSPECIFIED);
@@ -174,8 +199,17 @@ impl Verifier {
         }
         let between: Vec<CertificateDer<'_>> = along.iter().chain(&self.between).cloned().collect();
         let verified = match &self.webpki {
-            Some(webpki) => webpki.verify_client_cert(own, &between, now).map(drop),
-            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            Judge::OfClients(webpki) => webpki.verify_client_cert(own, &between, now).map(drop),
+            Judge::OfServers(webpki) => {
+                // A name comes last: with the wrong one, all else is in order.
+                use CertificateError::{NotValidForName, NotValidForNameContext};
+                let nobody = ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]));
+                match webpki.verify_server_cert(own, &between, &nobody, &[], now) {
+                    Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+            Judge::Nobody => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         };
         let path = self.path(&leaf, along);
         let error = match verified {
@@ -233,7 +267,7 @@ impl Verifier {
         for extension in leaf.extensions() {
             use x509_parser::extensions::ParsedExtension as Parsed;
             match extension.parsed_extension() {
-                Parsed::ExtendedKeyUsage(usage) if !usage.client_auth && !usage.any => return Err(Some(PURPOSE)),
+                Parsed::ExtendedKeyUsage(usage) if !self.is_meant(usage) => return Err(Some(PURPOSE)),
                 Parsed::ExtendedKeyUsage(_)
                 | Parsed::KeyUsage(_)
                 | Parsed::BasicConstraints(_)
@@ -243,6 +277,14 @@ impl Verifier {
             }
         }
         if self.revoked.is_empty() { Ok(()) } else { self.look_up(leaf, &key, now).map_err(Some) }
+    }
+
+    /// Whether a key may be used by those whose certificates these are.
+    fn is_meant(&self, usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> bool {
+        match self.purpose {
+            Purpose::Clients => usage.client_auth || usage.any,
+            Purpose::Servers => usage.server_auth || usage.any,
+        }
     }
 
     /// Looks a certificate up in the list of its issuer.
@@ -315,7 +357,7 @@ impl Path<'_> {
     }
 }
 
-fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+pub fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed)
 }
 

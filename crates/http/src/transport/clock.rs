@@ -32,6 +32,15 @@ impl From<&Settings> for Common<'static> {
     }
 }
 
+/// When a cookie ends: `Sun, 22-Nov-26 15:59:26 GMT`; a year after 2037 has four digits, as some readers take two for the last century.
+pub fn cookie_time(seconds: u64) -> String {
+    let date = wire::date::format(seconds);
+    let text = String::from_utf8_lossy(&date);
+    let year = &text[12..16];
+    let year = if year > "2037" { year } else { &year[2..] };
+    format!("{}-{}-{year}{}", &text[..7], &text[8..11], &text[16..])
+}
+
 struct Cached {
     second: i64,
     date: [u8; 29],

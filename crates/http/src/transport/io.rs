@@ -31,6 +31,12 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Both ends of a connection within the process.
+    pub fn pair() -> io::Result<(Stream, Stream)> {
+        let (one, other) = UnixStream::pair()?;
+        Ok((Stream::Unix(one), Stream::Unix(other)))
+    }
+
     /// Reads into the free capacity of `buf`, at most `max` bytes; the number of bytes, 0 at the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>, max: usize) -> Poll<io::Result<usize>> {
         if let Stream::Tls(stream) = self {
@@ -142,6 +148,13 @@ impl Stream {
         }
     }
 
+    /// What is written next is all that is left to be written, if all of it is taken at once.
+    pub fn is_last(&mut self) {
+        if let Stream::Tls(stream) = self {
+            stream.is_last();
+        }
+    }
+
     /// Waits on the calling thread until there is room, for so many milliseconds at most; `false`: there is none.
     pub fn wait_writable(&self, ms: u64) -> bool {
         sys::wait_writable(self.as_raw_fd(), ms)
@@ -179,12 +192,30 @@ impl Stream {
         }
     }
 
+    /// Whether what was read last came before the handshake's end.
+    pub fn is_early(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.is_early())
+    }
+
     /// The TCP connection, if that is what carries it.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Stream::Tcp(stream) => Some(stream),
             Stream::Unix(_) | Stream::H2(_) => None,
             Stream::Tls(stream) => stream.below().tcp(),
+        }
+    }
+
+    /// Who is at the other end, in any words that are nobody else's.
+    pub fn peer(&self) -> String {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().map_or_else(|_| String::new(), |address| address.to_string()),
+            Stream::Unix(stream) => match stream.peer_addr() {
+                Ok(address) => address.as_pathname().map_or_else(String::new, |path| path.display().to_string()),
+                Err(_) => String::new(),
+            },
+            Stream::Tls(stream) => stream.below().peer(),
+            Stream::H2(_) => String::new(),
         }
     }
 

@@ -3,9 +3,10 @@
 //!
 //! `io` is the stream, `tls` what may lie on it, `multiplexed` the streams of an HTTP/2 connection, `receive` reads a
 //! request's body, `sender` frames and writes the answer, `pool` holds the memory of requests in progress, `registry` the
-//! limits of time, `clock` the Date field, `batch` answers that leave together.
+//! limits of time, `buffers` what much is read into at once, `clock` the Date field, `batch` answers that leave together.
 
 pub mod batch;
+pub mod buffers;
 pub mod clock;
 pub mod io;
 pub mod memory;

@@ -78,4 +78,5 @@ pub fn clean(request: &mut Request) {
     request.proxied = None;
     request.charge.set(0);
     request.tunnel = false;
+    request.early = false;
 }

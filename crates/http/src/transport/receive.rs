@@ -122,19 +122,46 @@ pub fn is_malformed(request: &Request) -> bool {
     }
 }
 
+/// How much of a body that nobody wants is read, and for how long: as before the end of a connection.
+pub struct Unwanted {
+    most: u64,
+    read: u64,
+    /// The connection's age then, in ms.
+    end: u64,
+    timeout: u64,
+}
+
+impl Unwanted {
+    pub fn new(conn: &Conn, settings: &Settings) -> Unwanted {
+        let end = conn.age().saturating_add(settings.lingering_time);
+        Unwanted { most: most_discarded(settings), read: 0, end, timeout: settings.lingering_timeout }
+    }
+
+    /// So many bytes more were read; `false`: too many.
+    pub fn add(&mut self, bytes: u64) -> bool {
+        self.read = self.read.saturating_add(bytes);
+        self.read <= self.most
+    }
+
+    /// Sets the limit for the next read; `false`: there is no time for one.
+    pub fn arm(&self, conn: &Conn) -> bool {
+        let left = self.end.saturating_sub(conn.age());
+        conn.arm(left.min(self.timeout).max(1));
+        left > 0
+    }
+}
+
 /// Reads a body and throws it away, so that the next request on the connection can be read.
 pub async fn discard(conn: &mut Conn, request: &mut Request, settings: &Settings) -> Result<(), Failure> {
     let head = request.head.len;
     let Some(mut decoder) = Decoder::new(request.head.framing) else { return Ok(()) };
-    let (mut at, mut total) = (head, 0);
-    let most = most_discarded(settings);
-    let end = conn.age().saturating_add(settings.lingering_time);
+    let mut at = head;
+    let mut unwanted = Unwanted::new(conn, settings);
     loop {
         match decoder.step(&request.buf[at..]).map_err(|why| Failure::Refused(400, why))? {
             Step::Data { skip, len } => {
                 at += skip + len;
-                total += len as u64;
-                if total > most {
+                if !unwanted.add(len as u64) {
                     return Err(too_large());
                 }
             }
@@ -152,10 +179,9 @@ pub async fn discard(conn: &mut Conn, request: &mut Request, settings: &Settings
                     read_some(conn, &mut request.buf, decoder.read_limit(), settings).await?;
                     continue;
                 }
-                let left = end.saturating_sub(conn.age());
-                conn.arm(left.min(settings.lingering_timeout).max(1));
+                let in_time = unwanted.arm(conn);
                 match conn.read(&mut request.buf, decoder.read_limit()).await {
-                    Ok(read) if read > 0 && left > 0 => {}
+                    Ok(read) if read > 0 && in_time => {}
                     _ => return Err(Failure::Gone),
                 }
             }
@@ -340,6 +366,16 @@ impl Store {
     }
 }
 
+/// What a pump waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pumped {
+    /// Nothing: the body is complete, has failed, or is not wanted.
+    Done,
+    /// That somebody reads.
+    Reader,
+    Client,
+}
+
 /// Streams a body to the thread that reads it (`--request-buffering off`), beside the answer.
 pub struct Pump {
     pub stream: Arc<BodyStream>,
@@ -384,24 +420,47 @@ impl Pump {
         }))
     }
 
-    /// Moves what can be moved. Ready when the body is complete or has failed.
+    /// Moves what can be moved. Ready when the body is complete or has failed. The connection's limit of time is the
+    /// body's, of so many ms.
     pub fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Conn, sender: &mut Sender, timeout: u64) -> Poll<()> {
+        match self.pump(cx, conn, sender) {
+            Pumped::Done => return Poll::Ready(()),
+            Pumped::Reader => {}
+            Pumped::Client if !self.armed => {
+                self.armed = true;
+                conn.arm(timeout);
+            }
+            Pumped::Client if conn.expired() => {
+                self.expire();
+                return Poll::Ready(());
+            }
+            Pumped::Client => {}
+        }
+        Poll::Pending
+    }
+
+    /// Moves what can be moved; limits of time are the caller's.
+    pub fn pump(&mut self, cx: &mut Context<'_>, conn: &mut Conn, sender: &mut Sender) -> Pumped {
         while !self.done {
             let room = match self.stream.poll_demand(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Demand::Abandoned) => return self.finish(None),
+                Poll::Pending => return Pumped::Reader,
+                Poll::Ready(Demand::Abandoned) => {
+                    self.finish(None);
+                    break;
+                }
                 Poll::Ready(Demand::Room(room)) => room,
             };
             match self.decoder.step(&self.raw[self.at..]) {
-                Err(why) => return self.fail(BodyError::Malformed, Failure::Refused(400, why)),
+                Err(why) => self.fail(BodyError::Malformed, Failure::Refused(400, why)),
                 Ok(Step::End(consumed)) => {
                     self.at += consumed;
                     self.complete = true;
-                    return self.finish(None);
+                    self.finish(None);
                 }
                 Ok(Step::Data { skip, len }) => {
                     if len as u64 > self.left {
-                        return self.fail(BodyError::Malformed, too_large());
+                        self.fail(BodyError::Malformed, too_large());
+                        break;
                     }
                     self.left -= len as u64;
                     self.at += skip;
@@ -419,31 +478,29 @@ impl Pump {
                     self.raw.reserve(READ);
                     let max = room.max(READ).min(self.decoder.read_limit());
                     match conn.stream.poll_read(cx, &mut self.raw, max) {
-                        Poll::Pending if !self.armed => {
-                            self.armed = true;
-                            conn.arm(timeout);
-                            return Poll::Pending;
-                        }
-                        Poll::Pending if conn.expired() => return self.fail(BodyError::Disconnected, too_late()),
-                        Poll::Pending => return Poll::Pending,
+                        Poll::Pending => return Pumped::Client,
                         Poll::Ready(Ok(read)) if read > 0 => self.armed = false,
-                        Poll::Ready(_) => return self.fail(BodyError::Disconnected, Failure::Gone),
+                        Poll::Ready(_) => self.fail(BodyError::Disconnected, Failure::Gone),
                     }
                 }
             }
         }
-        Poll::Ready(())
+        Pumped::Done
     }
 
-    fn finish(&mut self, error: Option<BodyError>) -> Poll<()> {
+    /// The client took too long.
+    pub fn expire(&mut self) {
+        self.fail(BodyError::Disconnected, too_late());
+    }
+
+    fn finish(&mut self, error: Option<BodyError>) {
         self.done = true;
         self.stream.end(error);
-        Poll::Ready(())
     }
 
-    fn fail(&mut self, error: BodyError, failure: Failure) -> Poll<()> {
+    fn fail(&mut self, error: BodyError, failure: Failure) {
         self.failure = Some(failure);
-        self.finish(Some(error))
+        self.finish(Some(error));
     }
 
     /// Whether the body was read to its end, so that the connection can be used again.

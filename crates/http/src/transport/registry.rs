@@ -145,6 +145,11 @@ impl Registry {
         count
     }
 
+    /// The clock, in ms.
+    pub fn now(&self) -> u64 {
+        self.now.load(Relaxed)
+    }
+
     pub fn expired(&self, watch: &Watch) -> bool {
         let until = watch.until.load(Relaxed);
         until != 0 && until <= self.now.load(Relaxed)

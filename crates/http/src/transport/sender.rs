@@ -482,6 +482,14 @@ impl Sender {
         self.head = head;
     }
 
+    /// Begins an answer whose body goes out as it comes, without a head (HTTP/0.9).
+    pub fn begin_without_head(&mut self, head: ResponseHead) {
+        self.started = true;
+        self.framing = Framing::Close;
+        self.keep_alive = false;
+        self.head = head;
+    }
+
     /// Encodes the head of a 101: from here on the connection speaks another protocol, whose bytes go through `raw`.
     pub fn switch_protocols(&mut self, head: ResponseHead) {
         self.started = true;
@@ -491,8 +499,9 @@ impl Sender {
         }
         let common = self.settings.as_deref().map(Common::from).unwrap_or_default();
         clock::common_head(&mut self.out, &head, common);
+        self.out.extend_from_slice(b"Connection: upgrade\r\n");
         self.out.extend_from_slice(&head.fields);
-        self.out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        self.out.extend_from_slice(b"\r\n");
         self.head = head;
     }
 

@@ -20,6 +20,8 @@ pub const RESET_KEPT_FOR: Duration = Duration::from_secs(5);
 const FIELD: usize = 32;
 /// So many bytes more than eight times the useful ones may a connection read.
 const USELESS: u64 = 256 << 10;
+/// So many heads that are malformed or too large may come beyond one in eight of the streams.
+const FAULTS: u64 = 4;
 
 /// Largest head, as HTTP/2 counts it.
 pub fn head_size(server: &ServerSettings) -> u32 {
@@ -36,6 +38,12 @@ pub fn head_size(server: &ServerSettings) -> u32 {
     u32::try_from(text + fields * FIELD).unwrap_or(u32::MAX)
 }
 
+/// So long nothing is read of a connection behind so many such heads, from the first on: what they are found out by
+/// costs more than to send them.
+pub fn rest(faults: u64) -> Duration {
+    Duration::from_millis(20 * faults.min(5))
+}
+
 /// What one connection may do.
 pub struct Limits {
     /// So many streams more than it lets come to an end may it break off.
@@ -48,9 +56,11 @@ impl Limits {
         Limits { resets: u64::from(streams.clamp(100, 1000)) }
     }
 
-    /// Whether a connection that has read so many bytes does more harm than use.
-    pub fn is_exceeded(&self, shared: &Shared, read: u64) -> bool {
+    /// Whether a connection that has read so many bytes, and so many heads that were none, does more harm than use.
+    pub fn is_exceeded(&self, shared: &Shared, read: u64, faults: u64) -> bool {
         let (completed, reset) = shared.ends();
-        reset > self.resets + completed || read / 8 > shared.payload() + USELESS
+        reset > self.resets + completed
+            || read / 8 > shared.payload() + USELESS
+            || faults > FAULTS + (completed + reset) / 8
     }
 }

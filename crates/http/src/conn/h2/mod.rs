@@ -21,6 +21,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http_types::Request as Head;
+use tokio::time::Sleep;
 
 use super::h1::{Linger, linger};
 use super::proxied;
@@ -58,8 +59,9 @@ pub async fn begins(conn: &mut Conn, request: &mut Request) -> Option<bool> {
     }
 }
 
-/// Serves a connection to its end. `early`: what was read of it already.
-pub async fn serve(conn: Conn, early: Vec<u8>) {
+/// Serves a connection to its end. `early`: what was read of it already. What an idle one holds is what this future is
+/// made of, so that nothing stands in it twice.
+pub fn serve(conn: Conn, early: Vec<u8>) -> impl Future<Output = ()> + Send {
     let engine = conn.engine.clone();
     let watch = conn.watch.clone();
     let settings = engine.config.first_settings(conn.local.listen);
@@ -68,24 +70,28 @@ pub async fn serve(conn: Conn, early: Vec<u8>) {
     conn.arm(settings.0.client_header_timeout);
     let port = Port::new(conn, early);
     let shared = Shared::new(watch.clone());
-    let end = match shake_hands(&port, &engine, &watch).await {
-        Some(connection) => {
-            let mut driver = Driver::new(connection, port.share(), shared.clone(), &engine);
-            poll_fn(|cx| driver.poll(cx)).await
+    async move {
+        let driver = |connection| Driver::new(connection, port.share(), shared.clone(), &engine);
+        // In memory of its own, which is as large as all the rest and free when the handshake is done.
+        let mut driver = Box::pin(shake_hands(&port, &engine, &watch)).await.map(driver);
+        // By reference: what is moved out of a variable keeps its place until the function's end.
+        let end = match &mut driver {
+            Some(driver) => poll_fn(|cx| driver.poll(cx)).await,
+            None => End::Lost,
+        };
+        drop(driver);
+        let Some(mut socket) = port.into_inner() else { return };
+        if end == End::Said && lingers {
+            linger(&mut socket.conn, linger_for).await;
         }
-        None => End::Lost,
-    };
-    let Some(mut socket) = port.into_inner() else { return };
-    if end == End::Said && lingers {
-        linger(&mut socket.conn, linger_for).await;
+        // What still runs is of this connection, which is only gone when all of it is.
+        socket.conn.arm(0);
+        poll_fn(|cx| {
+            watch.register(cx);
+            if shared.active() == 0 || engine.is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
-    // What still runs is of this connection, which is only gone when all of it is.
-    socket.conn.arm(0);
-    poll_fn(|cx| {
-        watch.register(cx);
-        if shared.active() == 0 || engine.is_stopping() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 /// Exchanges the first frames.
@@ -104,7 +110,8 @@ async fn shake_hands(port: &Port, engine: &Engine, watch: &Watch) -> Option<Conn
         .max_send_buffer_size(limits::SEND_BUFFER)
         .max_concurrent_reset_streams(limits::RESET_KEPT)
         .reset_stream_duration(limits::RESET_KEPT_FOR);
-    if engine.apps.iter().any(|app| matches!(app, crate::app::App::Evented(_))) {
+    let evented = engine.apps.iter().any(|app| matches!(app, crate::app::App::Evented(_)));
+    if evented || !engine.config.passes.is_empty() {
         builder.enable_connect_protocol();
     }
     let mut handshake = builder.handshake::<Port, Bytes>(port.share());
@@ -160,6 +167,10 @@ struct Driver {
     written: u64,
     /// The client is told to send no more requests.
     leaving: bool,
+    /// Heads so far that were none.
+    faults: u64,
+    /// Nothing more is read for now because of the last.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl Driver {
@@ -171,7 +182,20 @@ impl Driver {
         let limits = Limits::new(engine.config.first_settings(listen).0.http2.streams);
         let engine = engine.clone();
         let waits_for = WaitsFor::Nothing;
-        Driver { connection, port, shared, engine, watch, listen, limits, waits_for, written: 0, leaving: false }
+        Driver {
+            connection,
+            port,
+            shared,
+            engine,
+            watch,
+            listen,
+            limits,
+            waits_for,
+            written: 0,
+            leaving: false,
+            faults: 0,
+            rest: None,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -190,6 +214,7 @@ impl Driver {
         if self.engine.is_draining() {
             self.leave();
         }
+        self.rest(cx);
         let mut since = None;
         loop {
             match self.connection.poll_accept(cx) {
@@ -209,9 +234,9 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
-        let (flushed, read, written) = {
+        let (flushed, read, written, faults) = {
             let mut socket = self.port.lock();
-            (socket.poll_flush(cx), socket.read, socket.written)
+            (socket.poll_flush(cx), socket.read, socket.written, socket.faults)
         };
         if let Poll::Ready(Err(_)) = flushed {
             return Poll::Ready(End::Lost);
@@ -219,7 +244,12 @@ impl Driver {
         if flushed.is_ready() {
             self.shared.sent();
         }
-        if self.limits.is_exceeded(&self.shared, read) && self.waits_for != WaitsFor::End {
+        if faults > self.faults {
+            self.faults = faults;
+            self.rest = Some(Box::pin(tokio::time::sleep(limits::rest(faults))));
+            self.rest(cx);
+        }
+        if self.limits.is_exceeded(&self.shared, read, faults) && self.waits_for != WaitsFor::End {
             self.end(Reason::ENHANCE_YOUR_CALM);
             cx.waker().wake_by_ref();
         }
@@ -229,17 +259,30 @@ impl Driver {
         Poll::Pending
     }
 
+    /// Reads again when the time for it has come.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        let Some(rest) = &mut self.rest else { return };
+        let rests = rest.as_mut().poll(cx).is_pending();
+        self.port.lock().rests = rests;
+        if !rests {
+            self.rest = None;
+        }
+    }
+
     /// Has a request answered.
     fn begin(&mut self, cx: &mut Context<'_>, head: Head<RecvStream>, respond: SendResponse<Bytes>, inline: bool) {
         let (head, body) = head.into_parts();
         let active = self.shared.enter();
-        let (conn, exchange) = {
+        let early;
+        let (conn, mut exchange) = {
             let mut socket = self.port.lock();
             let conn = &mut socket.conn;
             conn.requests = conn.requests.saturating_add(1);
+            early = conn.stream.is_early();
             let stream = Multiplexed::new(respond, body, self.shared.clone(), conn.stream.as_raw_fd());
             (conn.of_stream(Stream::H2(Box::new(stream))), pool::take(&conn.local))
         };
+        exchange.request.early = early;
         let settings = self.engine.config.first_settings(self.listen).1;
         let last = settings.keepalive_requests != 0 && conn.requests >= settings.keepalive_requests;
         let old = settings.keepalive_time != 0 && conn.age() >= settings.keepalive_time;
@@ -269,6 +312,8 @@ impl Driver {
     /// Ends the connection as soon as the client is told why.
     fn end(&mut self, reason: Reason) {
         self.connection.abrupt_shutdown(reason);
+        self.rest = None;
+        self.port.lock().rests = false;
         self.waits_for = WaitsFor::End;
         self.engine.registry.arm(&self.watch, CLOSING);
     }

@@ -18,7 +18,7 @@ use crate::transport::Conn;
 use crate::transport::io::Stream;
 use crate::transport::multiplexed::Active;
 use crate::transport::pool::{self, Exchange};
-use crate::transport::receive;
+use crate::transport::receive::Unwanted;
 use crate::transport::sender::Sender;
 
 use super::super::h1::own_limits;
@@ -69,12 +69,9 @@ async fn discard(conn: &mut Conn, settings: &Settings) {
     if settings.lingering_close == Lingering::Off {
         return;
     }
-    let most = receive::most_discarded(settings);
-    let end = conn.age().saturating_add(settings.lingering_time);
-    let mut total = 0;
-    while total <= most {
-        let left = end.saturating_sub(conn.age());
-        conn.arm(left.min(settings.lingering_timeout).max(1));
+    let mut unwanted = Unwanted::new(conn, settings);
+    loop {
+        let in_time = unwanted.arm(conn);
         let read = poll_fn(|cx| match &mut conn.stream {
             Stream::H2(stream) if stream.has_body() => match stream.poll_discard(cx) {
                 Poll::Pending => conn.wait(cx),
@@ -84,7 +81,7 @@ async fn discard(conn: &mut Conn, settings: &Settings) {
         })
         .await;
         match read {
-            Ok(read) if read > 0 && left > 0 => total += read as u64,
+            Ok(read) if read > 0 && in_time && unwanted.add(read as u64) => {}
             _ => return,
         }
     }

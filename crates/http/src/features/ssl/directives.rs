@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conf::Diagnostic;
 
-use super::{Kept, Protocols, SessionCache, Settings, Source, Verify};
+use super::{Kept, Ocsp, Protocols, SessionCache, Settings, Source, Verify};
 use crate::config::build::Setter;
 use crate::config::context::sets::*;
 use crate::config::row::Action::{Set, Tuning};
@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = &[
     Row::new("ssl_certificate_cache", HS, (1, 3), "off | max=NUMBER [inactive=TIME] [valid=TIME]", "off",
         "How certificates whose names have variables are kept: so many, dropped when unused for so long, and not looked at \
          again for so long. With `off` the files are looked at in each handshake.",
-        Set(certificate_cache)),
+        Set(|s| { let kept = certificate_cache(s)?; own(s).kept = kept; Ok(()) })),
     Row::new("ssl_certificate_compression", HS, (1, 1), "on | off", "off",
         "Whether certificates are compressed (zlib) for clients that can read them so.",
         Set(|s| { own(s).compression = s.flag()?; Ok(()) })),
@@ -94,8 +94,10 @@ pub const ROWS: &[Row] = &[
         "Parameters for DHE ciphers. There are none of these here: the file is checked, and a warning given.",
         Set(|s| { own(s).dhparam = Some(path(s)); Ok(()) })),
     Row::new("ssl_early_data", HS, (1, 1), "on | off", "off",
-        "Whether requests are taken that a client sends before the handshake's end (TLS 1.3). They are answered only after it, so \
-         none can be sent again by somebody else. Needs a session cache and `ssl_session_tickets off`.",
+        "Whether requests are taken and answered that a client sends before the handshake's end (TLS 1.3, of a session that \
+         it had before). Somebody may have recorded and sent them again: for these `$ssl_early_data` is `1`, and what must \
+         not be done twice is to be answered 425 then. Needs a session cache and `ssl_session_tickets off`: a session in the \
+         cache can be used once, so that within its reach nothing is taken twice.",
         Set(|s| { own(s).early_data = s.flag()?; Ok(()) })),
     Row::new("ssl_ecdh_curve", HS, (1, 1), "CURVES", "auto",
         "Groups for the exchange of keys, by preference: X25519, prime256v1 (P-256), secp384r1 (P-384), X25519MLKEM768, \
@@ -115,29 +117,34 @@ pub const ROWS: &[Row] = &[
         "Whether certificates that did not change are kept over a reload; without effect.",
         Tuning(crate::config::arguments::check::flag)),
     Row::new("ssl_ocsp", HS, (1, 1), "on | off | leaf", "off",
-        "Whether certificates of clients are checked by OCSP. Not supported: only `off` is taken, since anything else would let \
-         revoked certificates in. `ssl_crl` is the other way.",
+        "Whether the issuers of clients' certificates are asked, by OCSP, if these are still good: for all in the chain, or only for \
+         the client's own (`leaf`). Clients whose certificates are not, or of which that cannot be found out, are refused as those \
+         with other bad ones.",
         Set(|s| {
-            if s.one_of(0, &[("on", true), ("off", false), ("leaf", true)])? {
-                return Err(s.wrong("\"ssl_ocsp\" is not supported").hint("use \"ssl_crl\" against revoked certificates"));
-            }
+            let ocsp = s.one_of(0, &[("on", Ocsp::On), ("off", Ocsp::Off), ("leaf", Ocsp::Leaf)])?;
+            own(s).ocsp = ocsp;
             Ok(())
         })),
     Row::new("ssl_ocsp_cache", HS, (1, 1), "off | shared:NAME:SIZE", "off",
-        "A cache of what OCSP says of clients; without effect.", Tuning(crate::config::arguments::check::anything)),
+        "Memory that all workers share for what responders said of clients' certificates. Without it they are asked at each handshake.",
+        Set(ocsp_cache)),
     Row::new("ssl_ocsp_responder", HS, (1, 1), "URL", "",
-        "Who is asked by OCSP about certificates of clients; without effect.",
-        Tuning(crate::config::arguments::check::anything)),
+        "Who is asked by OCSP about certificates of clients, in place of the responders that these name. `http://` only.",
+        Set(|s| {
+            let url = (!s.text(0).is_empty()).then(|| s.text(0).into());
+            own(s).ocsp_responder = url;
+            Ok(())
+        })),
     Row::new("ssl_password_file", HS, (1, 1), "FILE", "",
         "Passphrases of keys, one a line; they are tried one after another.",
-        Set(passwords)),
+        Set(|s| { let passwords = passwords(s)?; own(s).passwords = passwords; Ok(()) })),
     Row::new("ssl_prefer_server_ciphers", HS, (1, 1), "on | off", "",
         "Whether the server's order of ciphers holds, or the client's. Where it is not said, the server takes the quickest: AES-128, \
          then AES-256; and ChaCha20 for clients that put it first, because they have no AES in hardware.",
         Set(|s| { own(s).prefer_server_ciphers = Some(s.flag()?); Ok(()) })),
     Row::new("ssl_protocols", HS, (1, MANY), "PROTOCOL ...", "TLSv1.2 TLSv1.3",
         "The protocols: TLSv1.2, TLSv1.3. Older ones may be named and are left out with a warning.",
-        Set(protocols)).repeats(),
+        Set(|s| { let before = own(s).protocols; own(s).protocols = protocols(s, before)?; Ok(()) })).repeats(),
     Row::new("ssl_reject_handshake", HS, (1, 1), "on | off", "off",
         "Whether handshakes for this server are refused: in the default server, for names that no server has.",
         Set(|s| { own(s).reject_handshake = s.flag()?; Ok(()) })),
@@ -165,17 +172,24 @@ pub const ROWS: &[Row] = &[
         "How long a session may be used again; with tickets at most a day.",
         Set(|s| { own(s).session_timeout = s.seconds(0)?; Ok(()) })),
     Row::new("ssl_stapling", HS, (1, 1), "on | off", "off",
-        "Whether an OCSP answer is sent along with the certificate. It is taken from `ssl_stapling_file`; nobody is asked for it.",
+        "Whether an OCSP answer is sent along with the certificate: from `ssl_stapling_file`, or else the responder that the certificate \
+         names is asked, in the background. The issuer's certificate must be in the file of the certificate or in \
+         `ssl_trusted_certificate`.",
         Set(|s| { own(s).stapling = s.flag()?; Ok(()) })),
     Row::new("ssl_stapling_file", HS, (1, 1), "FILE", "",
         "The OCSP answer to send, in DER.",
         Set(|s| { own(s).stapling_file = Some(path(s)); Ok(()) })),
     Row::new("ssl_stapling_responder", HS, (1, 1), "URL", "",
-        "Who is asked for the OCSP answer to send along; without effect, see `ssl_stapling`.",
-        Tuning(crate::config::arguments::check::anything)),
+        "Who is asked for the OCSP answer to send along, in place of the responder that the certificate names. `http://` only.",
+        Set(|s| {
+            let url = (!s.text(0).is_empty()).then(|| s.text(0).into());
+            own(s).stapling_responder = url;
+            Ok(())
+        })),
     Row::new("ssl_stapling_verify", HS, (1, 1), "on | off", "off",
-        "Whether the OCSP answer to send along is checked; without effect, see `ssl_stapling`.",
-        Tuning(crate::config::arguments::check::flag)),
+        "Whether an OCSP answer must be signed by the certificate's issuer, or by somebody to whom that one gave the right, and the \
+         issuer be vouched for by `ssl_trusted_certificate`, before it is sent along.",
+        Set(|s| { own(s).stapling_verify = s.flag()?; Ok(()) })),
     Row::new("ssl_trusted_certificate", HS, (1, 1), "FILE", "",
         "Certificates of authorities for checks, which clients are not told of.",
         Set(|s| { own(s).trusted_certificate = Some(path(s)); Ok(()) })),
@@ -203,7 +217,7 @@ fn path(s: &Setter<'_>) -> PathBuf {
 }
 
 /// Reads the name of a certificate or a key.
-fn source(s: &mut Setter<'_>) -> Result<Source, Diagnostic> {
+pub fn source(s: &mut Setter<'_>) -> Result<Source, Diagnostic> {
     let text = s.text(0).to_owned();
     let base = Arc::new(s.make.place.conf.clone());
     let template = if text.contains('$') { Some(Arc::new(s.compile(&text)?)) } else { None };
@@ -218,10 +232,10 @@ pub fn place(text: &str, base: &std::path::Path) -> Place {
     }
 }
 
-fn certificate_cache(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
+/// Reads how certificates are kept.
+pub fn certificate_cache(s: &Setter<'_>) -> Result<Kept, Diagnostic> {
     if s.text(0) == "off" && s.count() == 1 {
-        own(s).kept = Kept::default();
-        return Ok(());
+        return Ok(Kept::default());
     }
     let mut kept = Kept { most: 0, inactive: 10, valid: 60 };
     for word in &s.it.args {
@@ -237,22 +251,22 @@ fn certificate_cache(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
     if kept.most == 0 {
         return Err(s.wrong("\"ssl_certificate_cache\" must have the \"max\" parameter"));
     }
-    own(s).kept = kept;
-    Ok(())
+    Ok(kept)
 }
 
-fn passwords(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
+/// Reads a file of passphrases.
+pub fn passwords(s: &Setter<'_>) -> Result<Arc<Vec<Vec<u8>>>, Diagnostic> {
     let file = path(s);
     let text =
         certificates::read(&file).map_err(|why| s.wrong(format!("open() \"{}\" failed ({why})", file.display())))?;
     let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    own(s).passwords = Arc::new(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
-    Ok(())
+    Ok(Arc::new(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()))
 }
 
-fn protocols(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
+/// Adds the protocols that a directive names to those that lines of it before have named.
+pub fn protocols(s: &mut Setter<'_>, before: Protocols) -> Result<Protocols, Diagnostic> {
     let none = Protocols { tls12: false, tls13: false, older: false };
-    let mut protocols = if s.first { none } else { own(s).protocols };
+    let mut protocols = if s.first { none } else { before };
     for word in &s.it.args {
         match word.text.as_str() {
             "TLSv1.2" => protocols.tls12 = true,
@@ -262,10 +276,29 @@ fn protocols(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
         }
     }
     if protocols.older {
-        let warning = "\"ssl_protocols\": only TLSv1.2 and TLSv1.3 are supported, older protocols are left out";
-        s.make.warn(s.wrong(warning));
+        let name = s.name();
+        let warning =
+            s.wrong(format!("\"{name}\": only TLSv1.2 and TLSv1.3 are supported, older protocols are left out"));
+        s.make.warn(warning);
     }
-    own(s).protocols = protocols;
+    Ok(protocols)
+}
+
+fn ocsp_cache(s: &mut Setter<'_>) -> Result<(), Diagnostic> {
+    let text = s.text(0).to_owned();
+    let cache = if text == "off" {
+        None
+    } else {
+        let invalid = || s.wrong(format!("invalid OCSP cache \"{text}\""));
+        let named = text.strip_prefix("shared:").and_then(|rest| rest.split_once(':'));
+        let (name, size) = named.filter(|(name, _)| !name.is_empty()).ok_or_else(invalid)?;
+        let size = conf::size(size).ok_or_else(invalid)?;
+        if size < LEAST_CACHE {
+            return Err(s.wrong(format!("OCSP cache \"{text}\" is too small")));
+        }
+        Some(s.make.zones.declare(name, size, Use::Responses).map_err(|why| s.wrong(why))?)
+    };
+    own(s).ocsp_cache = cache;
     Ok(())
 }
 

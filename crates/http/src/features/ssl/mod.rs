@@ -14,7 +14,7 @@ use crate::tls::certificates::Place;
 use crate::variables::Template;
 use crate::zone::Zone;
 
-pub use directives::{ROWS, place};
+pub use directives::{ROWS, certificate_cache, passwords, place, protocols, source};
 
 /// `ssl_ciphers` where it is not said.
 pub const USUAL_CIPHERS: &str = "HIGH:!aNULL:!MD5";
@@ -49,6 +49,15 @@ pub struct Settings {
     pub crl: Option<PathBuf>,
     pub stapling: bool,
     pub stapling_file: Option<PathBuf>,
+    /// Who is asked for the answer to send along; `None`: whom the certificate names.
+    pub stapling_responder: Option<Arc<str>>,
+    /// Answers are checked before they are sent along.
+    pub stapling_verify: bool,
+    pub ocsp: Ocsp,
+    /// Who is asked about clients' certificates; `None`: whom these name.
+    pub ocsp_responder: Option<Arc<str>>,
+    /// Where it is kept what they said.
+    pub ocsp_cache: Option<Arc<Zone>>,
     pub dhparam: Option<PathBuf>,
     pub reject_handshake: bool,
     pub early_data: bool,
@@ -81,6 +90,11 @@ impl Default for Settings {
             crl: None,
             stapling: false,
             stapling_file: None,
+            stapling_responder: None,
+            stapling_verify: false,
+            ocsp: Ocsp::Off,
+            ocsp_responder: None,
+            ocsp_cache: None,
             dhparam: None,
             reject_handshake: false,
             early_data: false,
@@ -148,6 +162,15 @@ pub enum SessionCache {
     Builtin(usize),
     /// In memory that all workers share.
     Shared(Arc<Zone>),
+}
+
+/// `ssl_ocsp`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ocsp {
+    Off,
+    /// For a client's certificate and those between it and its root.
+    On,
+    Leaf,
 }
 
 /// `ssl_verify_client`

@@ -40,6 +40,12 @@ pub const CIPHER: Get = |s, out| of(s, out, |tls, out| out.extend_from_slice(tls
 pub const CIPHERS: Get =
     |s, out| of(s, out, |tls, out| out.extend_from_slice(names::list(&tls.ciphers, names::suite).as_bytes()));
 pub const CURVE: Get = |s, out| of(s, out, |tls, out| out.extend_from_slice(tls.curve.unwrap_or_default().as_bytes()));
+pub const EARLY_DATA: Get = |s, out| {
+    if s.request.early {
+        out.push(b'1');
+    }
+    s.request.early
+};
 pub const CURVES: Get =
     |s, out| of(s, out, |tls, out| out.extend_from_slice(names::list(&tls.groups, names::group).as_bytes()));
 pub const SERVER_NAME: Get =

@@ -194,9 +194,6 @@ impl Sender {
         if !head.has_date && common.date {
             map.append(header::DATE, date());
         }
-        if head.vary {
-            map.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
         if !head.content_type.is_empty() {
             fields.put(header::CONTENT_TYPE, &head.content_type);
         }
@@ -209,6 +206,9 @@ impl Sender {
         }
         if !head.location.is_empty() {
             fields.put(header::LOCATION, &head.location);
+        }
+        if head.vary {
+            fields.put(header::VARY, b"Accept-Encoding");
         }
         fields.lines(&head.fields);
         fields.lines(fixed);

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 use std::task::{Context, Poll};
 
-use super::Sender;
+use super::{Framing, PIECE, Sender};
 use crate::exchange::Chunk;
 use crate::sys;
 use crate::transport::io::Stream;
@@ -101,6 +101,9 @@ impl Sender {
                     *progress |= self.held && stream.moved();
                     return flushed;
                 }
+                if self.is_end_near() {
+                    stream.is_last();
+                }
                 match stream.poll_write(cx, &self.out[self.out_done..]) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(n)) => self.out_done += n,
@@ -125,6 +128,9 @@ impl Sender {
                     stream.poll_write_more(cx, &self.out[self.out_done..])
                 }
                 _ => {
+                    if self.is_end_near() {
+                        stream.is_last();
+                    }
                     let mut slices = [IoSlice::new(&[]); 16];
                     let count = self.slices(&mut slices);
                     stream.poll_write_vectored(cx, &slices[..count])
@@ -141,6 +147,49 @@ impl Sender {
             }
             *progress = true;
         }
+    }
+
+    /// Has bytes of the body written at once, behind what waits: as many as the stream takes just now, and nothing
+    /// where bodies do not go out as they come. How many were taken; the others are still the caller's.
+    pub fn write_through(&mut self, bytes: &[u8], stream: &mut Stream) -> io::Result<usize> {
+        let direct = self.kept.is_none()
+            && self.staged.is_none()
+            && self.frames.is_none()
+            && self.rate.is_none()
+            && self.queue.is_empty()
+            && !self.held;
+        let len = match self.framing {
+            Framing::Length(left) => bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            Framing::Close => bytes.len(),
+            Framing::Chunked => bytes.len().min(PIECE),
+            Framing::None => 0,
+        };
+        if !direct || len == 0 {
+            return Ok(0);
+        }
+        let chunked = self.framing == Framing::Chunked;
+        self.chunk_head(len as u64);
+        let waiting = self.out.len() - self.out_done;
+        let end = if chunked { &b"\r\n"[..] } else { b"" };
+        let slices = [IoSlice::new(&self.out[self.out_done..]), IoSlice::new(&bytes[..len]), IoSlice::new(end)];
+        let written = match stream.try_write(&slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            other => other?,
+        };
+        self.held = stream.holds_back();
+        self.advance(written.min(waiting));
+        let of_bytes = written.saturating_sub(waiting).min(len);
+        if !chunked {
+            self.allow(of_bytes as u64);
+            return Ok(of_bytes);
+        }
+        // A chunk that was begun is ended.
+        self.allow(len as u64);
+        self.framing_bytes += 2;
+        let of_end = written.saturating_sub(waiting + len);
+        self.append(&bytes[of_bytes..len]);
+        self.append(&end[of_end..]);
+        Ok(len)
     }
 
     /// Writes one piece of at most `most` bytes.
@@ -190,9 +239,23 @@ impl Sender {
                 }
             }
         }
+        if self.is_end_near() {
+            stream.is_last();
+        }
         let done = self.try_flush_by(|slices| stream.try_write(slices));
         self.held = stream.holds_back();
         done
+    }
+
+    /// Whether one write can take all that this connection will have said.
+    fn is_end_near(&self) -> bool {
+        self.ended
+            && !self.keep_alive
+            && self.staged.is_none()
+            && self.kept.is_none()
+            && self.rate.is_none()
+            && self.queue.len() < 16
+            && self.queue.iter().all(|chunk| chunk.memory().is_some())
     }
 
     /// The same on a plain stream's socket.

@@ -1,10 +1,15 @@
-//! TLS under a connection (RFC 8446, RFC 5246): what rustls makes of records, and the socket below.
+//! TLS under a connection (RFC 8446, RFC 5246), of a client or to a server: what rustls makes of records, and the
+//! socket below.
 //!
 //! Plaintext is taken in large pieces and encrypted at once, so that an answer is few records and one or two calls to
 //! the kernel. The memory for that is the thread's: a connection owns some only for what the socket did not take, for
 //! a record that has not come whole, and for bytes that nobody asked for yet. An idle one owns none.
 
+pub mod client;
 mod read;
+mod session;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::cell::RefCell;
@@ -13,14 +18,14 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustls::CommonState;
 use rustls::server::{ServerConfig, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::io::Stream;
 use crate::sys;
+pub use session::Session;
+use session::Turn;
 
-/// Bytes of a ServerHello that are random.
-const RANDOM: usize = 32;
 /// The longest incomplete input: a handshake message may be 64 KiB, in as many records as its sender likes.
 const LONGEST: usize = 256 * 1024;
 
@@ -45,7 +50,7 @@ thread_local! {
 /// Why there is no session.
 #[derive(Debug)]
 pub enum Failure {
-    /// The client ended the connection.
+    /// The other side ended the connection.
     Closed,
     Socket(io::Error),
     Tls(rustls::Error),
@@ -54,7 +59,7 @@ pub enum Failure {
 /// A stream that speaks TLS once `start` was called, and is what lies below until then.
 pub struct TlsStream {
     io: Stream,
-    session: Option<UnbufferedServerConnection>,
+    session: Option<Session>,
     /// There will be no session.
     plain: bool,
     /// Ciphertext of a record that is not complete.
@@ -65,13 +70,19 @@ pub struct TlsStream {
     /// Ciphertext that the socket did not take. 0 <= output_done <= output.len()
     output: Vec<u8>,
     output_done: usize,
+    /// The same was not offered to the socket yet: it may leave with what is written next.
+    fresh: bool,
+    /// There were requests in the other side's first bytes: they are answered before the handshake is complete.
+    early: bool,
+    /// What is written next is the last, if all of it is taken.
+    last: bool,
     /// Plaintext that more will follow at once.
     held: Vec<u8>,
     /// Of the ServerHello: 32 random bytes, then the session's identifier.
     hello: Box<[u8]>,
     /// The socket took something since it was last asked.
     moved: bool,
-    /// The client has said that it sends no more.
+    /// The other side has said that it sends no more.
     ended: bool,
     /// This side has, or may not speak any more.
     closed: bool,
@@ -88,6 +99,9 @@ impl TlsStream {
             ahead_done: 0,
             output: Vec::new(),
             output_done: 0,
+            fresh: false,
+            early: false,
+            last: false,
             held: Vec::new(),
             hello: Box::default(),
             moved: false,
@@ -117,14 +131,14 @@ impl TlsStream {
     }
 
     /// What is known of the session.
-    pub fn session(&self) -> Option<&UnbufferedServerConnection> {
-        self.session.as_ref()
+    pub fn session(&self) -> Option<&CommonState> {
+        self.session.as_ref().map(Session::state)
     }
 
     /// What tells the session from others: the identifier in the ServerHello, or in TLS 1.3, where that is only an echo,
     /// what is random there.
     pub fn session_id(&self, newer: bool) -> &[u8] {
-        let (random, id) = self.hello.split_at(self.hello.len().min(RANDOM));
+        let (random, id) = self.hello.split_at(self.hello.len().min(session::RANDOM));
         if newer { random } else { id }
     }
 
@@ -135,23 +149,36 @@ impl TlsStream {
 
     /// Speaks TLS from now on; `begun` was read already.
     pub fn start(&mut self, config: Arc<ServerConfig>, begun: &mut [u8]) -> Result<(), Failure> {
-        self.session = Some(UnbufferedServerConnection::new(config).map_err(Failure::Tls)?);
+        self.session = Some(Session::Server(UnbufferedServerConnection::new(config).map_err(Failure::Tls)?));
         let processed = self.process(begun, &mut Vec::new(), 0);
         self.keep(begun, processed)
     }
 
-    /// Goes on with the handshake until it is done.
+    /// Begins a session that speaks first.
+    fn begin(&mut self, session: Session) -> Result<(), Failure> {
+        self.session = Some(session);
+        self.process(&mut [], &mut Vec::new(), 0).map(drop).map_err(Failure::Tls)
+    }
+
+    /// Goes on with the handshake until it is done. What this side says last (tickets) waits for what is written next,
+    /// or for the first read that has to wait.
     pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
+            if self.session().is_some_and(|session| !session.is_handshaking()) {
+                self.fresh = self.output_done == 0 && !self.output.is_empty();
+                return Poll::Ready(Ok(()));
+            }
             let sent = match self.poll_output(cx) {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Socket(error))),
                 other => other.is_ready(),
             };
-            if self.session.as_ref().is_some_and(|session| !session.is_handshaking()) {
-                return Poll::Ready(Ok(()));
-            }
             if !sent {
                 return Poll::Pending;
+            }
+            if !self.ahead.is_empty() {
+                // Data that came early, and was decrypted: our own side of the handshake is complete.
+                self.early = true;
+                return Poll::Ready(Ok(()));
             }
             // What comes behind the handshake already waits in `ahead`.
             match ready!(self.fill(cx, &mut Vec::new(), 0)) {
@@ -161,6 +188,12 @@ impl TlsStream {
                 Err(failure) => return Poll::Ready(Err(failure)),
             }
         }
+    }
+
+    /// Whether what was read last may have been sent by somebody who only repeats it (RFC 8446 section 8): the handshake
+    /// is not complete.
+    pub fn is_early(&self) -> bool {
+        self.early && self.session().is_some_and(CommonState::is_handshaking)
     }
 
     /// Keeps what is left of the input.
@@ -185,10 +218,8 @@ impl TlsStream {
     /// Nothing more can be said but why: the alert is sent as far as the socket takes it.
     fn fail(&mut self) {
         self.closed = true;
-        if let Some(session) = &mut self.session
-            && let Ok(ConnectionState::EncodeTlsData(mut data)) = session.process_tls_records(&mut []).state
-        {
-            encode(&mut data, &mut self.output);
+        if let Some(session) = &mut self.session {
+            session.last_words(&mut self.output);
         }
         let _ = self.try_output();
     }
@@ -197,55 +228,13 @@ impl TlsStream {
     fn process(&mut self, input: &mut [u8], buf: &mut Vec<u8>, room: usize) -> Result<usize, rustls::Error> {
         let Some(session) = &mut self.session else { return Ok(0) };
         let full = buf.len() + room;
-        let mut take = |bytes: &[u8], ahead: &mut Vec<u8>| {
-            let len = bytes.len().min(full.saturating_sub(buf.len()));
-            buf.extend_from_slice(&bytes[..len]);
-            ahead.extend_from_slice(&bytes[len..]);
-        };
-        let handshaking = session.is_handshaking();
-        let mut done = 0;
-        loop {
-            let UnbufferedStatus { mut discard, state, .. } = session.process_tls_records(&mut input[done..]);
-            let mut last = false;
-            match state? {
-                ConnectionState::ReadTraffic(mut traffic) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        take(record.payload, &mut self.ahead);
-                    }
-                }
-                ConnectionState::ReadEarlyData(mut traffic) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        take(record.payload, &mut self.ahead);
-                    }
-                }
-                ConnectionState::EncodeTlsData(mut data) => {
-                    let at = self.output.len();
-                    encode(&mut data, &mut self.output);
-                    if handshaking {
-                        note_hello(&self.output[at..], &mut self.hello);
-                    }
-                }
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.ended = true,
-                ConnectionState::Closed => {
-                    self.ended = true;
-                    last = true;
-                }
-                _ => last = true,
-            }
-            done += discard;
-            if last {
-                return Ok(done);
-            }
-        }
+        let TlsStream { ahead, output, hello, ended, .. } = self;
+        session.process(input, &mut Turn { buf, full, ahead, output, hello, ended })
     }
 
     /// Sends what the socket did not take before.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fresh = false;
         while self.output_done < self.output.len() {
             match ready!(self.io.poll_write(cx, &self.output[self.output_done..])) {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
@@ -258,6 +247,7 @@ impl TlsStream {
 
     /// The same without waiting; `WouldBlock`: there is more.
     fn try_output(&mut self) -> io::Result<()> {
+        self.fresh = false;
         while self.output_done < self.output.len() {
             let sent = sys::send_slices(self.io.as_raw_fd(), &[IoSlice::new(&self.output[self.output_done..])])?;
             self.sent(sent);
@@ -274,18 +264,13 @@ impl TlsStream {
         }
     }
 
-    /// Tells the client that nothing more follows (RFC 8446 section 6.1); as far as the socket takes it.
+    /// Tells the other side that nothing more follows (RFC 8446 section 6.1); as far as the socket takes it.
     pub fn close(&mut self) {
         let Some(session) = &mut self.session else { return };
-        if std::mem::replace(&mut self.closed, true) || session.is_handshaking() {
+        if std::mem::replace(&mut self.closed, true) || (session.state().is_handshaking() && !self.early) {
             return;
         }
-        let mut alert = [0; 64];
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = session.process_tls_records(&mut self.input).state
-            && let Ok(len) = traffic.queue_close_notify(&mut alert)
-        {
-            self.output.extend_from_slice(&alert[..len]);
-        }
+        session.say_goodbye(&mut self.input, &mut self.output);
         let _ = self.try_output();
     }
 }
@@ -293,32 +278,5 @@ impl TlsStream {
 impl Drop for TlsStream {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Appends what the protocol has to say.
-fn encode<D>(data: &mut rustls::unbuffered::EncodeTlsData<'_, D>, output: &mut Vec<u8>) {
-    let at = output.len();
-    output.resize(at + 1024, 0);
-    loop {
-        match data.encode(&mut output[at..]) {
-            Ok(written) => return output.truncate(at + written),
-            Err(EncodeError::InsufficientSize(needed)) => output.resize(at + needed.required_size, 0),
-            Err(EncodeError::AlreadyEncoded) => return output.truncate(at),
-        }
-    }
-}
-
-/// Notes what a record with a ServerHello has of the session (RFC 8446 section 4.1.3); the last one counts.
-fn note_hello(record: &[u8], noted: &mut Box<[u8]>) {
-    /// Before it: the heads of record and message, the version.
-    const START: usize = 5 + 4 + 2;
-    if let [22, _, _, _, _, 2, ..] = record
-        && let Some(len) = record.get(START + RANDOM)
-    {
-        let end = START + RANDOM + 1 + usize::from(*len);
-        let mut hello = record[START..START + RANDOM].to_vec();
-        hello.extend_from_slice(record.get(START + RANDOM + 1..end).unwrap_or_default());
-        *noted = hello.into();
     }
 }

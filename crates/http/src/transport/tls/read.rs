@@ -36,7 +36,13 @@ impl TlsStream {
             if self.ended {
                 return Poll::Ready(Ok(0));
             }
-            let filled = ready!(self.fill(cx, buf, room));
+            let Poll::Ready(filled) = self.fill(cx, buf, room) else {
+                if self.output_done < self.output.len() {
+                    // For now nothing is written that this could leave with.
+                    let _ = self.poll_output(cx);
+                }
+                return Poll::Pending;
+            };
             if self.output_done < self.output.len() {
                 // An answer of the protocol's own: who cannot take it now gets it with the next bytes.
                 let _ = self.poll_output(cx);
@@ -65,7 +71,10 @@ impl TlsStream {
                 return false;
             }
             match self.fill(cx, &mut Vec::new(), 0) {
-                Poll::Pending => return false,
+                Poll::Pending => {
+                    let _ = self.poll_output(cx);
+                    return false;
+                }
                 Poll::Ready(Ok(0)) => self.ended = true,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return true,

@@ -4,8 +4,6 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
-
 use super::{PIECE, SCRATCH, Scratch, TlsStream};
 use crate::exchange::FileSlice;
 use crate::sys;
@@ -17,38 +15,41 @@ const FILE_PIECE: usize = 64 * 1024;
 const HELD: usize = 8 * 1024;
 
 impl TlsStream {
-    /// Encrypts; gives the length of what is in `into` then.
-    fn seal(&mut self, plain: &[u8], into: &mut Vec<u8>) -> io::Result<usize> {
+    /// Encrypts; gives the length of what is in `into` then: with what the handshake left to be said before, and the
+    /// goodbye behind it if nothing follows (`end`).
+    fn seal(&mut self, plain: &[u8], into: &mut Vec<u8>, end: bool) -> io::Result<usize> {
         let Some(session) = &mut self.session else { return Err(ErrorKind::NotConnected.into()) };
-        if into.is_empty() {
-            into.resize(PIECE + PIECE / 8, 0);
-        }
-        let mut at = 0;
-        loop {
-            // What waits in the input is no whole message, or it would have been looked at.
-            match session.process_tls_records(&mut self.input).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => match traffic.encrypt(plain, &mut into[at..]) {
-                    Ok(written) => return Ok(at + written),
-                    Err(EncryptError::InsufficientSize(needed)) => into.resize(at + needed.required_size, 0),
-                    Err(EncryptError::EncryptExhausted) => return Err(io::Error::other("the keys are used up")),
-                },
-                Ok(ConnectionState::EncodeTlsData(mut data)) => match data.encode(&mut into[at..]) {
-                    Ok(written) => at += written,
-                    Err(EncodeError::InsufficientSize(needed)) => {
-                        into.resize(at + needed.required_size, 0);
-                        match data.encode(&mut into[at..]) {
-                            Ok(written) => at += written,
-                            Err(_) => return Err(ErrorKind::InvalidData.into()),
-                        }
-                    }
-                    Err(EncodeError::AlreadyEncoded) => {}
-                },
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.ended = true,
-                Ok(_) => return Err(ErrorKind::BrokenPipe.into()),
-                Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+        let mut before = 0;
+        if std::mem::take(&mut self.fresh) {
+            before = self.output.len();
+            if into.len() < before {
+                into.resize(before, 0);
             }
+            into[..before].copy_from_slice(&self.output);
+            self.output = Vec::new();
         }
+        let mut len = session.seal(&mut self.input, plain, (into, before), &mut self.ended)?;
+        if end && !std::mem::replace(&mut self.closed, true) {
+            let mut goodbye = Vec::new();
+            session.say_goodbye(&mut self.input, &mut goodbye);
+            let end = len + goodbye.len();
+            if into.len() < end {
+                into.resize(end, 0);
+            }
+            into[len..end].copy_from_slice(&goodbye);
+            len = end;
+        }
+        Ok(len)
+    }
+
+    /// Lets what was not sent go first; what the socket does not know of yet goes along.
+    fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.fresh { Poll::Ready(Ok(())) } else { self.poll_output(cx) }
+    }
+
+    /// What is written next is the last on this connection, if all of it is taken at once: the goodbye leaves with it.
+    pub fn is_last(&mut self) {
+        self.last = true;
     }
 
     /// Encrypts what is held back and `fill` adds to it, and sends it by `send` as far as that goes; gives what `fill`
@@ -56,6 +57,7 @@ impl TlsStream {
     fn write<R>(
         &mut self,
         fill: impl FnOnce(&mut Vec<u8>) -> io::Result<R>,
+        end: bool,
         mut send: impl FnMut(&mut Stream, &[u8]) -> io::Result<usize>,
     ) -> io::Result<R> {
         if self.closed {
@@ -69,7 +71,7 @@ impl TlsStream {
             if !self.held.is_empty() {
                 self.held = Vec::new();
             }
-            let len = self.seal(plain, output)?;
+            let len = self.seal(plain, output, end)?;
             self.send_sealed(&output[..len], &mut send)?;
             Ok(filled)
         })
@@ -98,25 +100,27 @@ impl TlsStream {
         slices: &[IoSlice<'_>],
         mut send: impl FnMut(&mut Stream, &[u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let last = std::mem::take(&mut self.last);
         if let [slice] = slices
             && self.held.is_empty()
             && !self.closed
         {
             let part = &slice[..slice.len().min(PIECE)];
             return SCRATCH.with_borrow_mut(|scratch| {
-                let len = self.seal(part, &mut scratch.output)?;
+                let len = self.seal(part, &mut scratch.output, last && part.len() == slice.len())?;
                 self.send_sealed(&scratch.output[..len], &mut send)?;
                 Ok(part.len())
             });
         }
-        self.write(|plain| Ok(gather(slices, plain)), send)
+        let all: usize = slices.iter().map(|slice| slice.len()).sum();
+        self.write(|plain| Ok(gather(slices, plain)), last && all <= PIECE, send)
     }
 
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.session.is_none() {
             return self.io.poll_write_vectored(cx, slices);
         }
-        ready!(self.poll_output(cx))?;
+        ready!(self.poll_before(cx))?;
         Poll::Ready(self.write_slices(slices, |io, bytes| poll_send(cx, io, bytes)))
     }
 
@@ -125,7 +129,9 @@ impl TlsStream {
         if self.session.is_none() {
             return self.io.try_write(slices);
         }
-        self.try_output()?;
+        if !self.fresh {
+            self.try_output()?;
+        }
         self.write_slices(slices, |io, bytes| sys::send_slices(io.as_raw_fd(), &[IoSlice::new(bytes)]))
     }
 
@@ -134,7 +140,7 @@ impl TlsStream {
         if self.session.is_none() {
             return self.io.poll_sendfile(cx, slice, done);
         }
-        ready!(self.poll_output(cx))?;
+        ready!(self.poll_before(cx))?;
         let fill = |plain: &mut Vec<u8>| {
             let before = plain.len();
             match slice.read_at(done, FILE_PIECE, plain) {
@@ -142,7 +148,7 @@ impl TlsStream {
                 other => other.map(|()| plain.len() - before),
             }
         };
-        Poll::Ready(self.write(fill, |io, bytes| poll_send(cx, io, bytes)))
+        Poll::Ready(self.write(fill, false, |io, bytes| poll_send(cx, io, bytes)))
     }
 
     /// Takes bytes that more will follow at once: they leave together.
@@ -159,9 +165,9 @@ impl TlsStream {
 
     /// Sends all that was written.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_output(cx))?;
         if !self.held.is_empty() {
-            self.write(|_| Ok(()), |io, bytes| poll_send(cx, io, bytes))?;
+            ready!(self.poll_before(cx))?;
+            self.write(|_| Ok(()), false, |io, bytes| poll_send(cx, io, bytes))?;
         }
         self.poll_output(cx)
     }
