@@ -28,6 +28,20 @@ pub fn decode(digits: &[u8], [plus, slash]: [u8; 2]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The digits of bytes, with their padding.
+pub fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for digit in 0..4 {
+            let value = (word >> (18 - 6 * digit) & 63) as usize;
+            out.push(if digit <= three.len() { char::from(DIGITS[value]) } else { '=' });
+        }
+    }
+    out
+}
+
 /// The digits before the padding, if there is one.
 pub fn unpadded(text: &[u8]) -> &[u8] {
     &text[..memchr::memchr(b'=', text).unwrap_or(text.len())]

@@ -18,6 +18,8 @@ use crate::slots::{Slot, State};
 use crate::sys;
 use crate::transport::memory;
 use crate::transport::registry::Registry;
+use crate::upstream::pool::Pool;
+use crate::upstream::{Group, Keepalive};
 
 /// How requests get to the application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,6 +68,10 @@ pub struct Engine {
     pub jobs: Jobs,
     pub inbox: Inbox,
     pub registry: Registry,
+    /// Groups of servers, in the order of the configuration's.
+    pub upstreams: Vec<Arc<Group>>,
+    /// Connections to servers that are in no group.
+    pub links: Pool,
     pub log: Arc<ErrorLog>,
     error_logs: Vec<Arc<ErrorLog>>,
     pub access: AccessLogs,
@@ -101,12 +107,22 @@ impl Engine {
         // Those that the master did not map: the configuration was read by the worker itself.
         parts.config.zones.map(None).map_err(io::Error::other)?;
         memory::set_limit(parts.config.main.worker_memory);
+        let groups = parts.config.upstreams.iter().map(|spec| Group::new(spec.clone(), parts.index));
+        let groups: Vec<Arc<Group>> = groups.collect();
+        for group in groups.iter().filter(|group| group.lacks_room()) {
+            let zone = group.spec.zone.as_ref().map_or("", |zone| &zone.name);
+            parts.log.warning(format_args!(
+                "no memory in upstream zone \"{zone}\": what is known of some servers is this worker's own"
+            ));
+        }
         Ok(Arc::new(Engine {
+            upstreams: groups,
             jobs: Jobs::new(&parts.slots[parts.index]),
             inbox: Inbox::new()?,
             config: parts.config,
             apps: parts.apps,
             registry: Registry::default(),
+            links: Pool::default(),
             log: parts.log,
             error_logs: parts.error_logs,
             access: parts.access,
@@ -145,6 +161,11 @@ impl Engine {
         self.inbox.watch(self.slot());
         self.registry.tick(elapsed);
         self.access.tick(&self.log);
+        let draining = self.is_draining();
+        let groups = self.upstreams.iter().map(|group| (&group.pool, group.spec.keepalive));
+        for (pool, keepalive) in groups.chain([(&self.links, Keepalive::default())]) {
+            if draining { pool.clear() } else { pool.sweep(&keepalive) }
+        }
     }
 
     /// This worker's row in shared memory.

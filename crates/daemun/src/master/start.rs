@@ -205,10 +205,14 @@ pub(super) fn create_pidfile(settings: &Settings) -> Result<Option<Pidfile>, Str
     }
 }
 
-/// Makes sure that the workers can open the log files, whoever they run as.
+/// Makes sure that the workers can open the log files and have room for temporary ones, whoever they run as.
 pub(super) fn prepare_logs(settings: &Settings, identity: &Identity) -> Result<(), String> {
     let (user, group) = identity.owner();
     if let Some(setup) = &settings.nginx {
+        for directory in setup.config.temporary_directories() {
+            prepare_directory(&directory, user)
+                .map_err(|error| format!("mkdir() \"{}\" failed ({})", directory.display(), sys::with_code(&error)))?;
+        }
         // As nginx: the group stays.
         return setup.log_files().iter().try_for_each(|path| {
             prepare_log(path, user, None)
@@ -219,6 +223,16 @@ pub(super) fn prepare_logs(settings: &Settings, identity: &Identity) -> Result<(
     prepare_log(Path::new(path), user, group).map_err(|error| {
         format!("cannot open the access log `{path}` ({}): {}", settings.place("accesslog"), reason(&error))
     })
+}
+
+/// Makes a directory for the workers' temporary files, if there is none.
+fn prepare_directory(path: &Path, user: Option<u32>) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) if user.is_some() => std::os::unix::fs::chown(path, user, None),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
 }
 
 fn prepare_log(path: &Path, user: Option<u32>, group: Option<u32>) -> std::io::Result<()> {

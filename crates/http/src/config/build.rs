@@ -21,6 +21,7 @@ use super::table;
 use super::{AppSpec, Config, Location, Server};
 use crate::features::rewrite::{self, Script};
 use crate::log;
+use crate::upstream::{Upstreams, health};
 use crate::variables::{Registry, Template};
 use crate::zone::Zones;
 
@@ -54,6 +55,9 @@ pub struct Own {
     pub location: super::location::Content,
     pub server: super::server::Content,
     pub script: Script,
+    pub upstream: crate::upstream::directives::Draft,
+    /// Of a `match` block.
+    pub rules: Vec<health::matching::Rule>,
 }
 
 /// What is made beside the blocks.
@@ -75,10 +79,18 @@ pub struct Maker {
     /// Memory that workers share, and those parts of it that have a key.
     pub zones: Zones,
     pub keyed: Vec<Arc<Keyed>>,
+    /// Groups of servers.
+    pub upstreams: Upstreams,
+    /// `match` blocks.
+    pub matches: Vec<Arc<health::matching::Match>>,
+    /// `health_check`s, each with its location.
+    pub checks: Vec<(u32, health::directives::Written)>,
     pub problems: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
     pub servers: Vec<Server>,
     pub locations: Vec<Location>,
+    /// What `proxy_pass` directives say, in the order of `Handler::Proxy`.
+    pub passes: Vec<crate::handlers::proxy::Pass>,
     pub listens: Listens,
     /// Checks that need the whole configuration.
     pub after: Vec<Box<dyn FnOnce(&mut Maker)>>,
@@ -124,6 +136,11 @@ impl Config {
         // Names of servers may have groups that are variables.
         let listens = std::mem::take(&mut make.listens).finish(&mut make);
         crate::tls::prepare::prepare(&mut make, &listens);
+        crate::upstream::policy::directives::check(&mut make);
+        crate::upstream::tls::prepare(&mut make);
+        let (upstreams, wrong) = std::mem::take(&mut make.upstreams).finish();
+        make.problems.extend(wrong);
+        let checks = health::directives::finish(&mut make, &upstreams);
         let unknown = make.registry.problems();
         make.problems.extend(unknown);
         make.use_logs();
@@ -138,11 +155,14 @@ impl Config {
             listens,
             servers: make.servers,
             locations: make.locations,
+            passes: make.passes,
             apps: make.apps,
             variables: make.registry,
             logs: make.logs,
             charset_maps: make.charset_maps,
             zones: make.zones,
+            upstreams,
+            checks,
         };
         Ok(Built { config, warnings: make.warnings })
     }
@@ -191,10 +211,14 @@ impl Maker {
             charset_maps: Vec::new(),
             zones: Zones::default(),
             keyed: Vec::new(),
+            upstreams: Upstreams::default(),
+            matches: Vec::new(),
+            checks: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             servers: Vec::new(),
             locations: Vec::new(),
+            passes: Vec::new(),
             listens: Listens::default(),
             after: Vec::new(),
             later: Vec::new(),
@@ -319,7 +343,18 @@ impl Maker {
             let contents = it.block.as_deref().unwrap_or_default();
             let inner = self.own(contents, &mut block);
             if context == Context::Http {
-                for Inner { it, .. } in inner.into_iter().filter(|inner| inner.context == Context::Server) {
+                let of = |context| inner.iter().filter(move |inner| inner.context == context);
+                for Inner { it, .. } in of(Context::Match) {
+                    let mut rules = block.child(Context::Match);
+                    let _ = self.own(it.block.as_deref().unwrap_or_default(), &mut rules);
+                    health::matching::close(self, it, &mut rules);
+                }
+                for Inner { it, .. } in of(Context::Upstream) {
+                    let mut block = block.child(Context::Upstream);
+                    let _ = self.own(it.block.as_deref().unwrap_or_default(), &mut block);
+                    crate::upstream::directives::close(self, it, &block.settings, block.own.upstream);
+                }
+                for Inner { it, .. } in of(Context::Server) {
                     self.server(it, &block);
                 }
             }
@@ -394,6 +429,8 @@ impl Maker {
     fn add_location(&mut self, it: &Directive, name: &str, block: &mut Block, server: u32) -> u32 {
         let content = std::mem::take(&mut block.own.location);
         let kept = content.to_inherit();
+        let index = self.locations.len() as u32;
+        self.checks.extend(content.checks.into_iter().map(|check| (index, check)));
         let location = Location {
             name: name.into(),
             server,
@@ -409,7 +446,7 @@ impl Maker {
         };
         block.own.location = kept;
         self.locations.push(location);
-        self.locations.len() as u32 - 1
+        index
     }
 
     /// A path that counts from the installation.

@@ -20,6 +20,8 @@ pub enum Context {
     Upstream = 1 << 8,
     /// `python_app`
     App = 1 << 9,
+    /// `match`
+    Match = 1 << 10,
 }
 
 /// Several kinds of blocks.
@@ -37,6 +39,7 @@ pub mod sets {
     pub const L: Contexts = Contexts(Location as u16);
     pub const U: Contexts = Contexts(Upstream as u16);
     pub const APP: Contexts = Contexts(App as u16);
+    pub const MATCH: Contexts = Contexts(Match as u16);
     pub const HS: Contexts = H.or(S);
     pub const SL: Contexts = S.or(L);
     pub const HSL: Contexts = HS.or(L);
@@ -62,7 +65,7 @@ impl Contexts {
 
     /// The names, as the documentation has them.
     pub fn names(self) -> Vec<&'static str> {
-        const ALL: [(Context, &str); 10] = [
+        const ALL: [(Context, &str); 11] = [
             (Context::Main, "main"),
             (Context::Events, "events"),
             (Context::Http, "http"),
@@ -73,6 +76,7 @@ impl Contexts {
             (Context::LimitExcept, "limit_except"),
             (Context::Upstream, "upstream"),
             (Context::App, "python_app"),
+            (Context::Match, "match"),
         ];
         ALL.iter().filter(|(context, _)| self.has(*context)).map(|(_, name)| *name).collect()
     }

@@ -24,6 +24,34 @@ pub fn status(s: &Setter<'_>) -> Result<u16, Diagnostic> {
     Ok(status as u16)
 }
 
+/// What holds in a block: limits of one kind, and what becomes of requests beyond them.
+#[derive(Clone)]
+pub struct Limits<T> {
+    pub limits: Arc<Vec<T>>,
+    pub status: u16,
+    pub level: Level,
+    /// They are only counted and logged.
+    pub dry_run: bool,
+}
+
+impl<T> Default for Limits<T> {
+    fn default() -> Limits<T> {
+        Limits { limits: Arc::default(), status: 503, level: Level::Error, dry_run: false }
+    }
+}
+
+impl<T> Limits<T> {
+    pub fn is_on(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Each in words, for `explain`.
+    pub fn each(&self, words: impl Fn(&T) -> String) -> Vec<String> {
+        let only = if self.dry_run { ", only counted (dry run)" } else { "" };
+        self.limits.iter().map(|limit| words(limit) + only).collect()
+    }
+}
+
 /// A zone with its key.
 pub struct Keyed {
     zone: Arc<Zone>,

@@ -19,34 +19,29 @@ pub const ROWS: &[Row] = &joined::<{ count(PARTS) }>(PARTS);
 
 const PARTS: &[&[Row]] = &[
     families::PROXY,
-    families::PROXY_COMMON,
-    families::PROXY_ANSWERS,
-    families::PROXY_BUFFERED,
-    families::PROXY_TLS,
+    families::PROXY_KEPT,
     families::FASTCGI,
     families::FASTCGI_COMMON,
     families::FASTCGI_ANSWERS,
     families::FASTCGI_BUFFERED,
+    families::FASTCGI_KEPT,
     families::UWSGI,
     families::UWSGI_COMMON,
     families::UWSGI_ANSWERS,
     families::UWSGI_BUFFERED,
-    families::UWSGI_TLS,
+    families::UWSGI_KEPT,
+    crate::upstream::tls::UWSGI,
     families::SCGI,
     families::SCGI_COMMON,
     families::SCGI_ANSWERS,
     families::SCGI_BUFFERED,
-    families::GRPC,
-    families::GRPC_COMMON,
-    families::GRPC_ANSWERS,
-    families::GRPC_TLS,
+    families::SCGI_KEPT,
     families::MEMCACHED,
     families::MEMCACHED_COMMON,
     families::TUNNEL,
     families::TUNNEL_COMMON,
     tls::PROTOCOLS,
     tls::ACME,
-    others::UPSTREAM,
     others::REST,
 ];
 
@@ -85,10 +80,9 @@ macro_rules! rows {
 use rows;
 
 /// Directives whose work is to answer.
-const HANDLERS: [&str; 7] =
-    ["fastcgi_pass", "grpc_pass", "memcached_pass", "proxy_pass", "scgi_pass", "tunnel_pass", "uwsgi_pass"];
+const HANDLERS: [&str; 5] = ["fastcgi_pass", "memcached_pass", "scgi_pass", "tunnel_pass", "uwsgi_pass"];
 
-/// Whether a directive says only what holds anyway, like `mirror off`: no warning is due.
+/// Whether a directive says only what holds anyway, like `slice 0`: no warning is due.
 pub fn is_default(row: &Row, it: &Directive) -> bool {
     let mut words = row.default.split(' ');
     it.args.iter().all(|word| words.next() == Some(&word.text)) && words.next().is_none()
@@ -117,11 +111,6 @@ pub fn note(s: &mut Setter<'_>) {
         let own = &mut s.block.own.location;
         own.handler = Handler::Later(handler);
         own.handled_by = Some(handler);
-    } else if name == "resolver" {
-        let parameters = ["valid=", "ipv4=", "ipv6=", "status_zone="];
-        if s.it.args.iter().all(|word| parameters.iter().any(|parameter| word.text.starts_with(parameter))) {
-            s.make.problems.push(Diagnostic::of(s.it, "no name servers defined"));
-        }
     } else if name == "json_set" {
         match value.strip_prefix('$') {
             Some(variable) if !variable.is_empty() => {
@@ -162,30 +151,29 @@ mod tests {
 
     #[test]
     fn handlers_are_known_by_name() {
-        let config = build("server { location / { proxy_pass http://a; if ($uri) { fastcgi_pass a; } } }").config;
+        let config = build("server { location / { uwsgi_pass a; if ($uri) { fastcgi_pass a; } } }").config;
         let handlers: Vec<_> = config.locations.iter().map(|location| location.handler).collect();
-        assert!(handlers.contains(&Handler::Later("proxy_pass")), "{handlers:?}");
+        assert!(handlers.contains(&Handler::Later("uwsgi_pass")), "{handlers:?}");
         assert!(handlers.contains(&Handler::Later("fastcgi_pass")), "{handlers:?}");
         assert_eq!(handlers[0], Handler::Files);
     }
 
     #[test]
     fn one_warning_for_a_name_and_none_for_what_holds_anyway() {
-        let found = warnings("mirror /a; server { mirror /b; }");
-        assert_eq!(found, ["\"mirror\" is not supported yet: requests are not mirrored"]);
-        assert!(warnings("mirror off; proxy_buffers 4 8k; server { }").is_empty());
+        let found = warnings("post_action /a; server { post_action /b; }");
+        assert_eq!(found, ["\"post_action\" is not supported yet: nothing is called"]);
+        assert!(warnings("slice 0; fastcgi_buffers 4 8k; server { }").is_empty());
     }
 
     #[test]
     fn values_are_checked() {
         for (http, why) in [
             (
-                "mirror_request_body perhaps;",
-                "invalid value \"perhaps\" in \"mirror_request_body\" directive, it must be \"on\" or \"off\"",
+                "fastcgi_keep_conn perhaps;",
+                "invalid value \"perhaps\" in \"fastcgi_keep_conn\" directive, it must be \"on\" or \"off\"",
             ),
-            ("proxy_read_timeout 1x;", "\"proxy_read_timeout\" directive invalid value"),
-            ("proxy_buffers 0 8k;", "\"proxy_buffers\" directive invalid value"),
-            ("resolver valid=1s;", "no name servers defined"),
+            ("uwsgi_read_timeout 1x;", "\"uwsgi_read_timeout\" directive invalid value"),
+            ("uwsgi_buffers 0 8k;", "\"uwsgi_buffers\" directive invalid value"),
         ] {
             let tree = conf::parse_alone("test", &format!("http {{ {http} }}")).unwrap_or_else(|p| panic!("{p:?}"));
             let problems = Config::build(&tree, &Place::default()).err().unwrap_or_default();

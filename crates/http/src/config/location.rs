@@ -44,6 +44,8 @@ pub enum Handler {
     App(usize),
     EmptyGif,
     StubStatus,
+    /// Index into `Config::passes`.
+    Proxy(u32),
     /// Something that is not supported yet; the name of its directive.
     Later(&'static str),
 }
@@ -72,6 +74,7 @@ pub struct Content {
     pub handled_by: Option<&'static str>,
     pub internal: bool,
     pub try_files: Option<Arc<TryFiles>>,
+    pub checks: Vec<crate::upstream::health::directives::Written>,
 }
 
 impl Content {
@@ -160,7 +163,7 @@ impl Entries {
                 Err(why) => return make.problems.push(wrong(why)),
             },
         };
-        let auto_redirect = matches!(handler, Handler::Later(_));
+        let auto_redirect = matches!(handler, Handler::Proxy(_) | Handler::Later(_));
         self.list.push(locations::Entry { kind, name: spec.name.into_bytes(), value: index, auto_redirect, nested });
     }
 

@@ -48,6 +48,8 @@ pub struct Config {
     pub listens: Vec<Listener>,
     pub servers: Vec<Server>,
     pub locations: Vec<Location>,
+    /// In the order of `Handler::Proxy`.
+    pub passes: Vec<crate::handlers::proxy::Pass>,
     /// In the order of `Handler::App`.
     pub apps: Vec<AppSpec>,
     pub variables: Registry,
@@ -57,6 +59,22 @@ pub struct Config {
     pub charset_maps: Vec<crate::stage::charset::Map>,
     /// Memory that workers share.
     pub zones: Zones,
+    /// Groups of servers that requests are passed on to.
+    pub upstreams: Vec<Arc<crate::upstream::Upstream>>,
+    /// How they are asked how they are.
+    pub checks: Vec<Arc<crate::upstream::health::Check>>,
+}
+
+impl Config {
+    /// Where workers put what does not fit in memory, as the configuration says.
+    pub fn temporary_directories(&self) -> std::collections::BTreeSet<std::path::PathBuf> {
+        let settings = self.locations.iter().map(|location| &location.settings);
+        let paths = settings.flat_map(|settings| {
+            let of_answers = [&settings.proxy.policy, &settings.grpc.policy].map(|policy| policy.temp_path.as_deref());
+            [settings.temporary_path.as_ref()].into_iter().chain(of_answers).flatten()
+        });
+        paths.cloned().collect()
+    }
 }
 
 /// Numbers only: all of it would be too much to read.

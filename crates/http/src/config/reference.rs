@@ -175,7 +175,7 @@ mod tests {
         assert!(root.contains("context: http, server, location, if in location\n"), "{root}");
         assert!(root.contains("default: html\n"), "{root}");
         assert_eq!(help("error_log").expect("a directive").matches("error_log FILE").count(), 2);
-        let later = help("proxy_pass").expect("a directive");
+        let later = help("fastcgi_pass").expect("a directive");
         assert!(later.contains("not supported yet: requests here are answered 502\n"), "{later}");
         assert!(help("lua_code_cache").expect("a known one").contains("there is no Lua in here"));
         assert_eq!(help("no_such_thing"), None);

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use wire::h1::{AsNginx, Limits};
 
 use crate::features::{
-    access, addition, auth_basic, auth_request, charset, compression, error_page, expires, headers, http2, limit_conn,
-    limit_req, realip, referer, secure_headers, secure_link, ssi, ssl, sub_filter, userid,
+    access, addition, auth_basic, auth_request, charset, compression, early_hints, error_page, expires, headers, http2,
+    limit_conn, limit_req, mirror, realip, referer, secure_headers, secure_link, ssi, ssl, sub_filter, userid,
 };
-use crate::handlers::{app, files, index};
+use crate::handlers::{app, files, grpc, index, proxy};
 use crate::log;
+use crate::upstream::resolve;
 use crate::variables::Template;
 
 /// Settings of a location, or of a block in it.
@@ -113,12 +114,24 @@ pub struct Settings {
     pub limit_req: limit_req::Settings,
     pub limit_conn: limit_conn::Settings,
     pub realip: realip::Settings,
+    pub early_hints: early_hints::Settings,
+    pub mirror: mirror::Settings,
     pub referer: referer::Settings,
     pub secure_link: secure_link::Settings,
     pub userid: userid::Settings,
 
+    // Servers that requests are passed on to.
+    /// Who names are asked of while the worker runs.
+    pub resolver: Option<Arc<resolve::Resolver>>,
+    /// How long that may take, in ms.
+    pub resolver_timeout: u64,
+
     // Applications.
     pub app: app::Settings,
+
+    // Passing requests on.
+    pub proxy: Arc<proxy::Settings>,
+    pub grpc: Arc<grpc::Settings>,
 }
 
 /// Settings of a server: what is decided before a location is known.
@@ -268,10 +281,16 @@ impl Default for Settings {
             limit_req: limit_req::Settings::default(),
             limit_conn: limit_conn::Settings::default(),
             realip: realip::Settings::default(),
+            early_hints: early_hints::Settings::default(),
+            mirror: mirror::Settings::default(),
             referer: None,
             secure_link: secure_link::Settings::default(),
             userid: userid::Settings::default(),
+            resolver: None,
+            resolver_timeout: resolve::TIMEOUT,
             app: app::Settings::default(),
+            proxy: Arc::default(),
+            grpc: Arc::default(),
         }
     }
 }
@@ -289,6 +308,7 @@ impl Settings {
             default_type: wire::media::DEFAULT.into(),
             compression: compression::Settings::modern(),
             files: files::Settings::modern(),
+            proxy: Arc::new(proxy::Settings::modern()),
             ..Settings::default()
         }
     }

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use super::row::Row;
 use super::{core, later, process, structure};
 use crate::features::{
-    access, addition, auth_basic, auth_request, charset, compression, error_page, expires, forwarded, geo, headers,
-    http2, limit_conn, limit_req, map, realip, referer, rewrite, secure_headers, secure_link, split_clients, ssi, ssl,
-    sub_filter, userid,
+    access, addition, auth_basic, auth_request, charset, compression, early_hints, error_page, expires, forwarded, geo,
+    headers, http2, limit_conn, limit_req, map, mirror, realip, referer, rewrite, secure_headers, secure_link,
+    split_clients, ssi, ssl, sub_filter, userid,
 };
-use crate::handlers::{app, empty_gif, files, index, stub_status};
-use crate::log;
+use crate::handlers::{app, empty_gif, files, grpc, index, proxy, stub_status};
+use crate::upstream::policy::directives as policy;
+use crate::{log, upstream};
 
 /// The chapter of what is accepted with a warning.
 pub const LATER: &str = "Not supported yet";
@@ -24,6 +25,9 @@ pub const CHAPTERS: &[(&str, &[Row])] = &[
     ("Connections", core::connections::ROWS),
     ("Answers", core::answers::ROWS),
     ("Rewriting", rewrite::ROWS),
+    ("Names of servers", upstream::resolve::ROWS),
+    ("Health of servers", upstream::health::directives::ROWS),
+    ("Answers of healthy servers", upstream::health::matching::ROWS),
     ("Access by address", access::ROWS),
     ("Names and passwords", auth_basic::ROWS),
     ("Access by another location", auth_request::ROWS),
@@ -31,6 +35,7 @@ pub const CHAPTERS: &[(&str, &[Row])] = &[
     ("Additions", addition::ROWS),
     ("Charsets", charset::ROWS),
     ("The empty image", empty_gif::ROWS),
+    ("Early hints", early_hints::ROWS),
     ("Error pages", error_page::ROWS),
     ("Expiry", expires::ROWS),
     ("Files", files::ROWS),
@@ -46,14 +51,25 @@ pub const CHAPTERS: &[(&str, &[Row])] = &[
     ("Logs", log::directives::ROWS),
     ("Map", map::ROWS),
     ("The client's address behind a proxy", realip::ROWS),
+    ("Mirrors of requests", mirror::ROWS),
+    ("Passing requests on by HTTP", proxy::ROWS),
+    ("Servers that are asked by HTTP", policy::PROXY_COMMON),
+    ("Answers of servers", policy::PROXY_ANSWERS),
+    ("Bodies on their way from and to servers", policy::PROXY_BUFFERED),
+    ("Passing requests on by gRPC", grpc::ROWS),
+    ("Servers that are asked by gRPC", policy::GRPC_COMMON),
+    ("Answers by gRPC", policy::GRPC_ANSWERS),
     ("Referers", referer::ROWS),
     ("Secure fields", secure_headers::ROWS),
     ("Secure links", secure_link::ROWS),
     ("Split clients", split_clients::ROWS),
     ("Server side includes", ssi::directives::ROWS),
     ("TLS", ssl::ROWS),
+    ("TLS to servers", upstream::tls::PROXY),
+    ("TLS to servers by gRPC", upstream::tls::GRPC),
     ("Status", stub_status::ROWS),
     ("Substitutions", sub_filter::ROWS),
+    ("Groups of servers", upstream::directives::ROWS),
     ("User identifiers", userid::ROWS),
     (LATER, later::ROWS),
 ];

@@ -3,8 +3,9 @@
 //! `request` is what a client asked, `route` its way through the configuration, `seen` how an application sees it,
 //! `response` what the client is told, `chunk` the pieces a body is made of, `assembly` what else an answer is put
 //! together of, `stream` a request body that is still arriving while it is read, and `tls` what is known of the
-//! connection's handshake.
+//! connection's handshake. `asked` is what became of a request that was passed on.
 
+mod asked;
 pub mod assembly;
 pub mod chunk;
 mod report;
@@ -15,6 +16,7 @@ mod seen;
 pub mod stream;
 pub mod tls;
 
+pub use asked::{Asked, Attempt};
 pub use assembly::Assembly;
 pub use chunk::{Chunk, FileSlice, Foreign};
 pub use request::{Local, Note, Peer, Request, RequestBody};

@@ -23,16 +23,19 @@ impl Request {
         }
         let client = self.peer;
         let server = config.servers.get(self.route.server as usize).map(|server| server.name.as_bytes());
+        let asked = self.route.asked.as_deref().filter(|asked| !asked.doing.is_empty());
+        let upstream = asked.map(|asked| asked.url()).unwrap_or_default();
+        let doing = if self.route.logging { "logging request" } else { asked.map_or("", |asked| asked.doing) };
         let context = Context {
             connection: Some(self.carrier.serial),
-            doing: if self.route.logging { "logging request" } else { "" },
+            doing,
             client: Some(&client),
             server,
             request: self.line(),
             subrequest: if self.route.subrequest { &self.path } else { b"" },
+            upstream: &upstream,
             host: self.field("host"),
             referrer: self.field("referer"),
-            ..Context::default()
         };
         log.request(level, &context, message);
     }

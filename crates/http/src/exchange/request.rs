@@ -100,6 +100,8 @@ pub struct Request {
     pub pipelined: bool,
     /// A CONNECT that names a protocol (RFC 8441): a WebSocket, and nothing else may answer with success.
     pub tunnel: bool,
+    /// It came before the handshake's end (RFC 8470), so that somebody else may have sent it again.
+    pub early: bool,
     /// Memory for the name of a file; its contents are nobody's.
     pub file_name: Vec<u8>,
     /// What is noted on the way, for `explain`.
@@ -134,6 +136,7 @@ impl Request {
             proxied: None,
             pipelined: false,
             tunnel: false,
+            early: false,
             file_name: Vec::new(),
             trace: None,
             logged: Vec::new(),

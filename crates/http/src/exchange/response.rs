@@ -13,7 +13,7 @@ pub struct ResponseHead {
     pub reason: Option<Vec<u8>>,
     /// Content-Type; empty for none.
     pub content_type: Vec<u8>,
-    /// Last-Modified; empty for none.
+    /// Last-Modified, where the server made it itself; empty for none. That of a server that was asked is among `fields`.
     pub last_modified: Vec<u8>,
     /// Location, where the server made it itself; empty for none. An application's is among `fields`.
     pub location: Vec<u8>,
@@ -115,7 +115,7 @@ impl ResponseHead {
     pub fn find(&self, name: &str) -> Option<&[u8]> {
         match name {
             "content-type" => return some(&self.content_type),
-            "last-modified" => return some(&self.last_modified),
+            "last-modified" if !self.last_modified.is_empty() => return Some(&self.last_modified),
             "location" if !self.location.is_empty() => return Some(&self.location),
             _ => {}
         }
@@ -162,7 +162,7 @@ impl ResponseHead {
     pub fn remove(&mut self, name: &str) {
         match name {
             "content-type" => return self.content_type.clear(),
-            "last-modified" => return self.last_modified.clear(),
+            "last-modified" => self.last_modified.clear(),
             "location" => self.location.clear(),
             _ => {}
         }
@@ -181,6 +181,24 @@ impl ResponseHead {
         }
     }
 
+    /// Gives a field one value: where it stands, or at the end. Name and value are known to be clean.
+    pub fn replace(&mut self, name: &str, value: &[u8]) {
+        let mut fields = Vec::with_capacity(self.fields.len() + name.len() + value.len() + 4);
+        let mut done = false;
+        for line in self.fields.split_inclusive(|&b| b == b'\n') {
+            let own = line.iter().position(|&b| b == b':').map_or(line, |colon| &line[..colon]);
+            if !own.eq_ignore_ascii_case(name.as_bytes()) {
+                fields.extend_from_slice(line);
+            } else if !std::mem::replace(&mut done, true) {
+                encode::field(&mut fields, own, value);
+            }
+        }
+        if !done {
+            encode::field(&mut fields, name.as_bytes(), value);
+        }
+        self.fields = fields;
+    }
+
     /// The body is another one than that which the fields tell of: its length is not known and it has no ranges.
     /// `modified`: the time stays and the tag becomes a weak one; else both go.
     pub fn change_body(&mut self, modified: bool) {
@@ -189,7 +207,7 @@ impl ResponseHead {
         if modified {
             self.weaken_etag();
         } else {
-            self.last_modified.clear();
+            self.remove("last-modified");
             self.remove("etag");
         }
     }
@@ -342,6 +360,15 @@ mod tests {
         let mut none = head();
         none.change_body(false);
         assert_eq!((none.fields.as_slice(), none.last_modified.as_slice()), (&b"X-A: b\r\n"[..], &b""[..]));
+    }
+
+    #[test]
+    fn a_field_is_replaced_where_it_stands() {
+        let mut head =
+            ResponseHead { fields: b"A: 1\r\nexpires: 2\r\nB: 3\r\nExpires: 4\r\n".to_vec(), ..ResponseHead::new(200) };
+        head.replace("Expires", b"5");
+        head.replace("C", b"6");
+        assert_eq!(head.fields, b"A: 1\r\nexpires: 5\r\nB: 3\r\nC: 6\r\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::Seen;
+use super::{Asked, Seen};
 use crate::features::{limit_conn, limit_req, userid};
 use crate::regex::Captures;
 use crate::variables::{Value, VarId};
@@ -77,6 +77,10 @@ pub struct Route {
     pub limit_conn: limit_conn::Status,
     /// The status that a request was refused with, and after how many seconds it may come again.
     pub retry_after: Option<(u16, u64)>,
+    /// The servers that it was passed on to.
+    pub asked: Option<Box<Asked>>,
+    /// Memory for that.
+    pub spare: Option<Box<Asked>>,
 }
 
 impl Default for Route {
@@ -114,6 +118,8 @@ impl Default for Route {
             limit_req: limit_req::Status::None,
             limit_conn: limit_conn::Status::None,
             retry_after: None,
+            asked: None,
+            spare: None,
         }
     }
 }
@@ -155,6 +161,8 @@ impl Route {
             limit_req,
             limit_conn,
             retry_after,
+            asked,
+            spare,
         } = self;
         (*server, *location, *status, *answering, *depth) = (0, 0, 0, 0, 0);
         *changes = MOST_CHANGES + 1;
@@ -166,12 +174,22 @@ impl Route {
         }
         (*args, *charset, *seen, *limit_rate, *id) = (None, None, None, None, None);
         *main_method = None;
+        if let Some(mut done) = asked.take() {
+            done.clear();
+            *spare = Some(done);
+        }
         kept.clear();
         values.clear();
         captures.clear();
         scratch.clear();
         *uid = userid::State::default();
         (*limit_req, *limit_conn, *retry_after) = (limit_req::Status::None, limit_conn::Status::None, None);
+    }
+
+    /// The servers that it is passed on to.
+    pub fn asked(&mut self) -> &mut Asked {
+        let Route { asked, spare, .. } = self;
+        asked.get_or_insert_with(|| spare.take().unwrap_or_default())
     }
 
     /// Gives a variable a value.

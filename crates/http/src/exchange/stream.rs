@@ -123,6 +123,14 @@ impl BodyStream {
         read
     }
 
+    /// Takes bytes back that were read: they are read again.
+    pub fn give_back(&self, bytes: &[u8]) {
+        let mut state = self.lock();
+        for &byte in bytes.iter().rev() {
+            state.bytes.push_front(byte);
+        }
+    }
+
     /// Whether `try_read` would give something.
     pub fn is_readable(&self) -> bool {
         let state = self.lock();

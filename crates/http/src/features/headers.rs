@@ -245,7 +245,7 @@ fn compute(scope: &mut Scope<'_>, head: &mut ResponseHead, all: &[Added]) {
         scope.with_head(head, |scope| added.value.write(scope, &mut value));
         clean(&mut value);
         match added.place() {
-            Place::LastModified => head.last_modified.clear(),
+            Place::LastModified => head.remove("last-modified"),
             Place::ETag => head.remove("etag"),
             Place::Server => head.has_server |= replaces && !value.is_empty(),
             Place::Date => head.has_date |= replaces && !value.is_empty(),

@@ -9,6 +9,7 @@ pub use directives::{ROWS, Settings};
 pub use exchange::{State, apply, got, prepare, set};
 
 use crate::base64;
+use crate::transport::clock;
 
 /// The 16 bytes of an identifier: service, time, start and sequence, four bytes each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,7 +178,7 @@ impl Cookie {
             Expires::Max => out.push_str("; expires=Thu, 31-Dec-37 23:55:55 GMT"),
             Expires::After(seconds) => {
                 out.push_str("; expires=");
-                out.push_str(&cookie_time(now.saturating_add(seconds)));
+                out.push_str(&clock::cookie_time(now.saturating_add(seconds)));
             }
         }
         if !self.domain.is_empty() {
@@ -189,15 +190,6 @@ impl Cookie {
         out.push_str(&self.flags);
         out
     }
-}
-
-/// `Sun, 22-Nov-26 15:59:26 GMT`; a year after 2037 has four digits, as some readers take two for the last century.
-fn cookie_time(seconds: u64) -> String {
-    let date = wire::date::format(seconds);
-    let text = String::from_utf8_lossy(&date);
-    let year = &text[12..16];
-    let year = if year > "2037" { year } else { &year[2..] };
-    format!("{}-{}-{year}{}", &text[..7], &text[8..11], &text[16..])
 }
 
 /// The text of `userid_flags`: any of `secure`, `httponly`, `samesite=strict|lax|none`, which come out in nginx's

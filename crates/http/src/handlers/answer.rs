@@ -19,10 +19,36 @@ pub fn content_type(scope: &Scope<'_>, head: &mut ResponseHead) {
 }
 
 /// Has a head sent after what the configuration adds to it. The body follows.
-pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, mut head: ResponseHead) {
+pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, head: ResponseHead) {
+    begin(scope, sender, head, None, false, |_, _| true);
+}
+
+/// The same for an answer of another server's, which may say a charset.
+///
+/// `cut` may make a part of the answer of it in the end; `false`: the answer is not sent after all.
+pub fn pass_on(
+    scope: &mut Scope<'_>,
+    sender: &mut Sender,
+    head: ResponseHead,
+    charset: Option<&[u8]>,
+    cut: impl FnOnce(&mut Scope<'_>, &mut ResponseHead) -> bool,
+) -> bool {
+    begin(scope, sender, head, charset, true, cut)
+}
+
+fn begin(
+    scope: &mut Scope<'_>,
+    sender: &mut Sender,
+    mut head: ResponseHead,
+    charset: Option<&[u8]>,
+    own_type: bool,
+    cut: impl FnOnce(&mut Scope<'_>, &mut ResponseHead) -> bool,
+) -> bool {
     for (name, value) in std::mem::take(&mut scope.request.route.kept) {
         if &*name == "Content-Type" {
-            head.content_type = value;
+            if head.status != 304 && (!own_type || head.content_type.is_empty()) {
+                head.content_type = value;
+            }
         } else if &*name == "Location" && !value.is_empty() {
             head.location = value;
         } else if &*name == CHALLENGE {
@@ -40,9 +66,13 @@ pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, mut head: ResponseHead)
         // Of an error's page nobody needs to know.
         head.last_modified.clear();
     }
-    let verdict = complete(scope, &mut head, None);
+    let verdict = complete(scope, &mut head, charset);
     if verdict == Verdict::Refuse {
-        return sender.refuse(head);
+        sender.refuse(head);
+        return true;
+    }
+    if !cut(scope, &mut head) {
+        return false;
     }
     if verdict == Verdict::Keep && !sender.is_keeping() {
         sender.keep();
@@ -55,12 +85,14 @@ pub fn start(scope: &mut Scope<'_>, sender: &mut Sender, mut head: ResponseHead)
     }
     place(scope, &mut head);
     if !head.expects_trailers || sender.is_keeping() {
-        return sender.begin(head);
+        sender.begin(head);
+        return true;
     }
     let status = head.status;
     let trailers = scope.with_head(&head, |scope| headers::trailers(scope, status));
     sender.begin(head);
     sender.trailer(&trailers);
+    true
 }
 
 /// What asks a client who it is (RFC 9110 section 11.6.1).
@@ -78,6 +110,7 @@ fn own_status(scope: &Scope<'_>, head: &mut ResponseHead) {
     let status = scope.request.route.status;
     if status != 0 && !(status == 200 && matches!(head.status, 206 | 304)) {
         head.status = status;
+        head.reason = None;
     }
 }
 

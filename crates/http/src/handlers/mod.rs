@@ -3,6 +3,7 @@
 //! `files` and `index` answer from directories, `app` has an application answer, `empty_gif` and `stub_status` answer of
 //! themselves; `answer` is the way of every answer to the sender, `error_page` what an error looks like.
 
+pub mod accel;
 pub mod answer;
 pub mod app;
 pub mod autoindex;
@@ -10,7 +11,9 @@ pub mod empty_gif;
 pub mod error_page;
 pub mod errors;
 pub mod files;
+pub mod grpc;
 pub mod index;
+pub mod proxy;
 pub mod random_index;
 pub mod stub_status;
 

@@ -15,7 +15,7 @@ use crate::config::{Config, Handler, Listener};
 use crate::exchange::request::Note;
 use crate::exchange::{Local, Peer, Request};
 use crate::features::realip;
-use crate::handlers::{Content, answer, empty_gif, error_page, files, index};
+use crate::handlers::{Content, answer, empty_gif, error_page, files, index, proxy};
 use crate::log::ErrorLog;
 use crate::transport::sender::Sender;
 use crate::variables::Scope;
@@ -243,6 +243,17 @@ impl Walk {
             Handler::StubStatus => {
                 self.said = "stub_status".to_owned();
                 self.status = Some(200);
+                None
+            }
+            Handler::Proxy(pass) => {
+                let pass = &scope.config.passes[pass as usize];
+                self.said = format!("{} {}", pass.family.directive(), pass.url);
+                if let proxy::To::Group { index, .. } = pass.to
+                    && let Some(group) = scope.config.upstreams.get(index as usize)
+                    && group.implicit.is_none()
+                {
+                    scope.request.note("upstream", Some(&group.at), || group.told());
+                }
                 None
             }
             Handler::Later(what) => {

@@ -2,11 +2,12 @@
 //!
 //! `route` finds out what answers, `guard` who is let in where that takes time, `explain` tells of it, `outgoing` is what an application's answer goes through, `special`
 //! what is answered in place of an error, `assemble` what other answers become parts of one, `subrequest` what asks for
-//! them.
+//! them. `mirror` has copies of requests answered beside them.
 
 mod assemble;
 pub mod explain;
 mod guard;
+mod mirror;
 mod outgoing;
 pub mod refused;
 pub mod route;
@@ -23,7 +24,7 @@ use crate::engine::Engine;
 use crate::exchange::{Request, RequestBody};
 use crate::features::limit_conn::Held;
 use crate::features::{realip, userid};
-use crate::handlers::{Content, answer, app, empty_gif, errors, files, index, stub_status};
+use crate::handlers::{Content, answer, app, empty_gif, errors, files, index, proxy, stub_status};
 use crate::log::Level;
 use crate::transport::Conn;
 use crate::transport::receive;
@@ -169,6 +170,18 @@ async fn travel(
                 if way == Way::Guarded {
                     (request, way) = Box::pin(guard::pass(engine, conn, request, held)).await;
                 }
+                if way == Way::Handler {
+                    let settings = &config.location(request.route.location).settings;
+                    if mirror::is_due(&request, settings) {
+                        let mirrored = Box::pin(mirror::send(engine, conn, &mut request, sender, settings)).await;
+                        if let Err(failure) = mirrored {
+                            let status = app::refuse(conn, &request, sender, failure);
+                            let Some(status) = status else { return (request, true) };
+                            unread = true;
+                            way = Way::Status(status);
+                        }
+                    }
+                }
                 match way {
                     Way::Guarded => Content::Status(500),
                     Way::Handler => {
@@ -177,6 +190,15 @@ async fn travel(
                             request = outcome.request;
                             unread = outcome.unread;
                             match outcome.content {
+                                None => return (request, unread),
+                                Some(content) => content,
+                            }
+                        } else if let Handler::Proxy(pass) = config.location(request.route.location).handler {
+                            // Boxed: what it needs must not make every request's future larger.
+                            let answered = Box::pin(proxy::serve(engine, conn, request, sender, pass)).await;
+                            request = answered.request;
+                            unread |= answered.unread;
+                            match answered.content {
                                 None => return (request, unread),
                                 Some(content) => content,
                             }
@@ -301,7 +323,7 @@ fn handle(engine: &Engine, request: &mut Request, sender: &mut Sender) -> Conten
             scope.request.error(config, log, format_args!("\"{what}\" is not supported yet"));
             Content::Status(502)
         }
-        Handler::App(_) => Content::Status(500),
+        Handler::App(_) | Handler::Proxy(_) => Content::Status(500),
     }
 }
 

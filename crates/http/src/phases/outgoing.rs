@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::exchange::{Request, ResponseHead};
 use crate::features::headers;
-use crate::handlers::{Content, answer};
+use crate::handlers::{Content, accel, answer};
 use crate::transport::sender::{Filter, Verdict};
 use crate::variables::{Answer, Scope};
 
@@ -85,29 +85,7 @@ pub fn instead(request: &mut Request, head: &ResponseHead, settings: &Settings) 
         && !head.own_error
         && let Some(to) = head.find("x-accel-redirect").filter(|to| !to.is_empty())
     {
-        request.route.kept = head.fields_of(&KEPT);
-        if request.head.method != wire::h1::Method::Head {
-            request.route.get = true;
-        }
-        if to.starts_with(b"@") {
-            return Content::Internal(to.to_vec(), None);
-        }
-        let (path, args) = match to.iter().position(|&byte| byte == b'?') {
-            Some(at) => (&to[..at], &to[at + 1..]),
-            None => (to, &b""[..]),
-        };
-        let mut decoded = Vec::new();
-        wire::uri::percent_decode(path, &mut decoded);
-        return if is_safe(&decoded) { Content::Internal(decoded, Some(args.to_vec())) } else { Content::Status(404) };
+        return accel::redirect(request, head, to);
     }
     Content::Status(head.status)
 }
-
-/// Whether a path leads nowhere but down.
-fn is_safe(path: &[u8]) -> bool {
-    path.starts_with(b"/") && !path.contains(&0) && !path.split(|&byte| byte == b'/').any(|part| part == b"..")
-}
-
-/// Fields of an application's answer that stay when another answer takes its place.
-const KEPT: [&str; 6] =
-    ["content-type", "content-disposition", "set-cookie", "accept-ranges", "cache-control", "expires"];

@@ -7,7 +7,7 @@ use crate::config::{Config, Server};
 use crate::exchange::Request;
 use crate::features::ssl::Verify;
 use crate::log::{Context, ErrorLog, Level};
-use crate::tls::verify::is_only_unknown;
+use crate::tls::verify::{BY_OCSP, is_only_unknown};
 
 /// Longest piece of a line that is told.
 const LONGEST: usize = 1024;
@@ -78,7 +78,10 @@ pub fn unfit(conn: &Conn, request: &Request, config: &Config, log: &ErrorLog) ->
     }
     if tls.verify_error != 0 && !(verify == Verify::OptionalNoCa && is_only_unknown(tls.verify_error)) {
         let reason = tls.client_verify.strip_prefix("FAILED:").unwrap_or_default();
-        tell(&format!("client SSL certificate verify error: ({}:{reason})", tls.verify_error));
+        match tls.verify_error {
+            BY_OCSP => tell(&format!("client SSL certificate verify error: {reason}")),
+            number => tell(&format!("client SSL certificate verify error: ({number}:{reason})")),
+        }
         return Some(495);
     }
     if verify == Verify::On && tls.client_chain.is_empty() {

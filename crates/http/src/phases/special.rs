@@ -47,7 +47,7 @@ fn status(scope: &mut Scope<'_>, code: u16, location: Option<Vec<u8>>) -> Next {
     scope.request.route.discarded = true;
     scope.request.route.kept.retain(|(name, _)| &**name != "Content-Type");
     scope.request.route.status = told(code);
-    if (scope.request.route.error_page && !settings.recursive_error_pages) || scope.request.route.changes == 0 {
+    if scope.request.route.error_page || scope.request.route.changes == 0 {
         return page(scope, code, location);
     }
     let found = settings.error_pages.iter().find(|page| page.status == code);

@@ -21,6 +21,11 @@ pub use reactor::Reactor;
 
 use crate::transport::batch;
 
+/// Begins a task. Within the runtime.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
 /// A runtime without threads of its own: whoever calls `block_on` drives it.
 pub fn build() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().on_thread_park(batch::release).build()

@@ -130,8 +130,23 @@ pub fn wait_writable(fd: RawFd, ms: u64) -> bool {
     }
 }
 
-/// An anonymous file in `directory`, gone when closed.
+/// An anonymous file in `directory`, gone when closed. A directory that is not there is made, as nginx does when it
+/// starts.
 pub fn temporary_file(directory: &std::path::Path) -> io::Result<std::fs::File> {
+    match anonymous_file(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            use std::os::unix::fs::DirBuilderExt;
+            match std::fs::DirBuilder::new().mode(0o700).create(directory) {
+                // Another worker may have been faster.
+                Err(failed) if failed.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => anonymous_file(directory),
+            }
+        }
+        other => other,
+    }
+}
+
+fn anonymous_file(directory: &std::path::Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     let anonymous =
         std::fs::OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory);

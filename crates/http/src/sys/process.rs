@@ -22,6 +22,13 @@ pub fn host_name() -> String {
     String::from_utf8_lossy(&name[..end]).to_lowercase()
 }
 
+/// Bytes of a page of memory on this machine.
+pub fn page_size() -> usize {
+    // SAFETY: takes a number and gives a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096).max(512)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

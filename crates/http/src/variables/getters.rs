@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wire::h1::{Framing, Method, Version, encode};
 
 use super::scope::Scope;
-use crate::exchange::{Peer, ResponseHead};
+use crate::exchange::Peer;
 use crate::features::ssi::date;
 use crate::{log, sys};
 
@@ -136,7 +136,7 @@ pub(super) fn sent_field(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -
             let length = head.length.filter(|_| head.status != 204 && head.status != 304);
             length.is_some_and(|length| number(out, length))
         }
-        "last_modified" => some(out, &head.last_modified),
+        "last_modified" => head.find("last-modified").is_some_and(|value| some(out, value)),
         "location" => head.find("location").is_some_and(|value| present(out, value)),
         "connection" => present(out, if answer.keep_alive { b"keep-alive" } else { b"close" }),
         "keep_alive" => {
@@ -150,36 +150,6 @@ pub(super) fn sent_field(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -
         }
         name => head.join(&name.replace('_', "-"), out),
     }
-}
-
-/// The answer of the server's own that a subrequest got: to whoever asked, it comes from upstream.
-fn asked<'a>(scope: &Scope<'a>) -> Option<&'a ResponseHead> {
-    scope.answer.filter(|_| scope.request.route.subrequest).map(|answer| answer.head)
-}
-
-pub(super) fn asked_field(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -> bool {
-    asked(scope).is_some_and(|head| match name {
-        "content_length" => head.length.is_some_and(|length| number(out, length)),
-        "content_type" | "last_modified" | "location" => {
-            head.find(&name.replace('_', "-")).is_some_and(|value| present(out, value))
-        }
-        name => head.join(&name.replace('_', "-"), out),
-    })
-}
-
-pub(super) fn asked_cookie(scope: &mut Scope<'_>, name: &str, out: &mut Vec<u8>) -> bool {
-    let Some(head) = asked(scope) else { return false };
-    let cookies = head.each().filter(|(own, _)| own.eq_ignore_ascii_case(b"set-cookie")).map(|(_, value)| value);
-    let mut values = cookies.filter_map(|cookie| {
-        let (own, value) = cookie.split_at_checked(name.len())?;
-        let value = own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)?.strip_prefix(b"=")?;
-        Some(value.split(|&byte| byte == b';').next().unwrap_or_default())
-    });
-    values.next().is_some_and(|value| present(out, value))
-}
-
-pub(super) fn asked_status(scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
-    asked(scope).is_some_and(|head| number(out, head.status.into()))
 }
 
 /// The first argument of that name, undecoded, as nginx has it.
@@ -210,6 +180,8 @@ pub(super) fn content_length(scope: &mut Scope<'_>, out: &mut Vec<u8>) -> bool {
         return false;
     }
     match scope.request.body_len() {
+        // Of a body over HTTP/2 that nobody reads nothing is known.
+        Some(0) if scope.request.head.version == Version::Http2 => false,
         Some(0) if scope.request.route.answering == 0 && scope.answer.is_none() => false,
         Some(length) => number(out, length),
         None => false,

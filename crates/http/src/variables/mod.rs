@@ -3,6 +3,7 @@
 //! `table` has the built-in ones, a row each; `registry` those that a configuration makes (`set`, `map`, `geo`,
 //! captures); `template` is a text with variables in it, compiled once; `scope` is what a variable is computed from.
 
+mod asked;
 mod getters;
 pub mod registry;
 pub mod scope;

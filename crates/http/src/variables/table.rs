@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::asked;
 use super::getters::*;
 use super::scope::Scope;
 use crate::exchange::{Peer, RequestBody};
@@ -50,9 +51,9 @@ pub const FAMILIES: &[Family] = &[
     Family { prefix: "http_", get: request_field, doc: "the request's field NAME, with `_` for `-`" },
     Family { prefix: "sent_http_", get: sent_field, doc: "the answer's field NAME" },
     Family { prefix: "sent_trailer_", get: nothing_named, doc: "the answer's trailer field NAME" },
-    Family { prefix: "upstream_http_", get: asked_field, doc: "the upstream answer's field NAME" },
-    Family { prefix: "upstream_trailer_", get: nothing_named, doc: "the upstream's trailer field NAME" },
-    Family { prefix: "upstream_cookie_", get: asked_cookie, doc: "the upstream's cookie NAME" },
+    Family { prefix: "upstream_http_", get: asked::field, doc: "the upstream answer's field NAME" },
+    Family { prefix: "upstream_trailer_", get: asked::trailer, doc: "the upstream's trailer field NAME" },
+    Family { prefix: "upstream_cookie_", get: asked::cookie, doc: "the upstream's cookie NAME" },
     Family { prefix: "proxy_protocol_tlv_", get: proxied_value, doc: "a TLV of the PROXY protocol" },
 ];
 
@@ -167,8 +168,8 @@ pub const ROWS: &[Row] = &[
     ),
     row("proxy_protocol_server_port", |s, out| proxied(s, out, |p| p.server.port().to_string()), "that one's port"),
     row("proxy_add_x_forwarded_for", forwarded_for, "X-Forwarded-For with $remote_addr added"),
-    row("proxy_host", nothing, "host of `proxy_pass`"),
-    row("proxy_port", nothing, "port of `proxy_pass`"),
+    row("proxy_host", asked::proxy_host, "host of `proxy_pass`"),
+    row("proxy_port", asked::proxy_port, "port of `proxy_pass`"),
     row("query_string", query, "the same as $args"),
     row(
         "realip_remote_addr",
@@ -316,16 +317,17 @@ pub const ROWS: &[Row] = &[
     row("uid_got", userid::got, "the identifier that the client sent, see `userid`"),
     row("uid_set", userid::set, "the identifier that the client is sent, see `userid`"),
     row("uri", uri, "the URI, decoded and normalised; rewrites change it"),
-    row("upstream_addr", nothing, "where the request was passed to"),
-    row("upstream_bytes_received", nothing, "bytes from the upstream"),
-    row("upstream_bytes_sent", nothing, "bytes to the upstream"),
+    row("upstream_addr", asked::address, "where the request was passed to"),
+    row("upstream_bytes_received", asked::received, "bytes from the upstream"),
+    row("upstream_bytes_sent", asked::sent, "bytes to the upstream"),
     row("upstream_cache_status", nothing, "what the cache did"),
-    row("upstream_connect_time", nothing, "seconds until the upstream was connected"),
-    row("upstream_header_time", nothing, "seconds until its answer began"),
-    row("upstream_last_server_name", nothing, "the upstream's name"),
-    row("upstream_response_length", nothing, "length of its answer"),
-    row("upstream_response_time", nothing, "seconds until its answer ended"),
-    row("upstream_status", asked_status, "its status"),
+    row("upstream_connect_time", asked::connect_time, "seconds until the upstream was connected"),
+    row("upstream_header_time", asked::header_time, "seconds until its answer began"),
+    row("upstream_last_server_name", asked::server, "the upstream's name"),
+    row("upstream_queue_time", asked::queue_time, "seconds that it waited for a server, see `queue`"),
+    row("upstream_response_length", asked::response_length, "length of its answer"),
+    row("upstream_response_time", asked::response_time, "seconds until its answer ended"),
+    row("upstream_status", asked::status, "its status"),
     row("acme_certificate", nothing, "the certificate that ACME got"),
     row("acme_certificate_key", nothing, "its key"),
     row("ancient_browser", nothing, "see `ancient_browser`"),
@@ -383,7 +385,7 @@ pub const ROWS: &[Row] = &[
     row("ssl_client_verify", ssl::CLIENT_VERIFY, "what checking it gave"),
     row("ssl_curve", ssl::CURVE, "the curve of the key exchange"),
     row("ssl_curves", ssl::CURVES, "the client's curves"),
-    row("ssl_early_data", nothing, "`1` while the handshake is not complete"),
+    row("ssl_early_data", ssl::EARLY_DATA, "`1` for a request that came before the handshake's end"),
     row("ssl_protocol", ssl::PROTOCOL, "the protocol of the connection"),
     row("ssl_server_name", ssl::SERVER_NAME, "the name that the client asked for by SNI"),
     row("ssl_session_id", ssl::SESSION_ID, "the session's number"),

@@ -117,7 +117,8 @@ fn fits(scope: &Scope<'_>, head: &ResponseHead, coding: Coding) -> u16 {
     let request = &*scope.request;
     let accept = AcceptEncoding::new(request.field("accept-encoding"));
     let weight = weight(&accept, coding, !scope.settings().nginx_pages);
-    let dated = !head.last_modified.is_empty() && matches!(scope.location().handler, Handler::App(_));
+    let dated =
+        head.find("last-modified").is_some() && matches!(scope.location().handler, Handler::App(_) | Handler::Proxy(_));
     let clients = &scope.settings().compression.clients;
     let fits = weight > 0 && !request.route.subrequest && clients.fit(request, head, dated);
     if fits { weight } else { 0 }

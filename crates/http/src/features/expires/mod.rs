@@ -5,7 +5,7 @@ mod values;
 use std::sync::Arc;
 
 use conf::Diagnostic;
-use wire::{date, h1::encode};
+use wire::date;
 
 use crate::config::build::Setter;
 use crate::config::context::sets::*;
@@ -86,10 +86,8 @@ pub fn apply(scope: &mut Scope<'_>, head: &mut ResponseHead) {
         }
     };
     let now = sys::time::coarse_seconds();
-    let modified = date::parse(&head.last_modified);
+    let modified = head.find("last-modified").and_then(date::parse);
     let Some(values) = expires.values(now, modified, sys::time::local_offset_minutes(now)) else { return };
-    head.remove("expires");
-    head.remove("cache-control");
-    encode::field(&mut head.fields, b"Expires", &values.expires);
-    encode::field(&mut head.fields, b"Cache-Control", values.cache_control.as_bytes());
+    head.replace("Expires", &values.expires);
+    head.replace("Cache-Control", values.cache_control.as_bytes());
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use directives::ROWS;
 
-use crate::config::keyed::Keyed;
+use crate::config::keyed::{Keyed, Limits};
 use crate::log::Level;
 use crate::variables::Scope;
 use crate::zone::Memory;
@@ -18,40 +18,22 @@ use crate::zone::holds::{Holds, Refused};
 const LONGEST_KEY: usize = 255;
 
 /// What holds in a block.
-#[derive(Clone)]
-pub struct Settings {
-    limits: Arc<Vec<Limit>>,
-    status: u16,
-    level: Level,
-    dry_run: bool,
-}
+pub type Settings = Limits<Limit>;
 
 /// One `limit_conn`.
 #[derive(Clone)]
-struct Limit {
+pub struct Limit {
     zone: Arc<Keyed>,
     most: u64,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { limits: Arc::default(), status: 503, level: Level::Error, dry_run: false }
-    }
-}
-
 impl Settings {
-    pub fn is_on(&self) -> bool {
-        !self.limits.is_empty()
-    }
-
     /// Its limits in words, for `explain`.
     pub fn told(&self) -> Vec<String> {
-        let only = if self.dry_run { ", only counted (dry run)" } else { "" };
-        let one = |limit: &Limit| {
+        self.each(|limit| {
             let (key, name, most, status) = (limit.zone.text(), limit.zone.name(), limit.most, self.status);
-            format!("{most} at a time for each {key}, else {status} (zone {name}){only}")
-        };
-        self.limits.iter().map(one).collect()
+            format!("{most} at a time for each {key}, else {status} (zone {name})")
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use directives::ROWS;
 
-use crate::config::keyed::Keyed;
+use crate::config::keyed::{Keyed, Limits};
 use crate::log::Level;
 use crate::variables::Scope;
 use crate::zone::cells::Cells;
@@ -19,17 +19,11 @@ use bucket::State;
 const LONGEST_KEY: usize = 65_535;
 
 /// What holds in a block.
-#[derive(Clone)]
-pub struct Settings {
-    limits: Arc<Vec<Limit>>,
-    status: u16,
-    level: Level,
-    dry_run: bool,
-}
+pub type Settings = Limits<Limit>;
 
 /// One `limit_req`.
 #[derive(Clone)]
-struct Limit {
+pub struct Limit {
     zone: Arc<Keyed>,
     /// So much above the rate is let in, in thousandths of a request.
     burst: u64,
@@ -37,30 +31,18 @@ struct Limit {
     free: u64,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { limits: Arc::default(), status: 503, level: Level::Error, dry_run: false }
-    }
-}
-
 impl Settings {
-    pub fn is_on(&self) -> bool {
-        !self.limits.is_empty()
-    }
-
     /// Its limits in words, for `explain`.
     pub fn told(&self) -> Vec<String> {
-        let only = if self.dry_run { ", only counted (dry run)" } else { "" };
-        let one = |limit: &Limit| {
+        self.each(|limit| {
             let (key, name, rate) = (limit.zone.text(), limit.zone.name(), limit.zone.rate());
             let (rate, unit) = match rate % bucket::ONE {
                 0 => (rate / bucket::ONE, "second"),
                 _ => ((rate * 60 + bucket::ONE / 2) / bucket::ONE, "minute"),
             };
             let (burst, status) = (limit.burst / bucket::ONE, self.status);
-            format!("{rate} a {unit} for each {key}, {burst} more at once, else {status} (zone {name}){only}")
-        };
-        self.limits.iter().map(one).collect()
+            format!("{rate} a {unit} for each {key}, {burst} more at once, else {status} (zone {name})")
+        })
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn serve(
 }
 
 /// The status for a body that could not be read; `None`: there is nobody to be told.
-fn refuse(conn: &Conn, request: &Request, sender: &mut Sender, failure: Failure) -> Option<u16> {
+pub fn refuse(conn: &Conn, request: &Request, sender: &mut Sender, failure: Failure) -> Option<u16> {
     sender.keep_alive = false;
     let settings = &conn.engine.config.location(request.route.location).settings;
     match failure {

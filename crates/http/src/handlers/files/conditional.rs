@@ -94,6 +94,13 @@ pub fn outcome(request: &Request, head: &ResponseHead, settings: &Settings) -> O
     Rules::of(settings).evaluate(&asked.conditions, &ours)
 }
 
+/// What becomes of an answer without preconditions: only of its range.
+pub fn range(request: &Request, head: &ResponseHead, len: u64, settings: &Settings) -> Plan {
+    let asked = Asked { conditions: Conditions::default(), ..Asked::of(request, settings) };
+    let ours = Validators { etag: head.find("etag"), modified: wire::date::parse(&head.last_modified) };
+    decide(&asked, &ours, len, Rules::of(settings))
+}
+
 /// The answer for a file with this tag (empty: none), time of modification and length.
 pub fn plan(asked: &Asked<'_>, etag: &[u8], modified: i64, len: u64, settings: &Settings) -> Plan {
     let etag = (!etag.is_empty()).then_some(etag);

@@ -9,7 +9,7 @@ pub mod conditional;
 mod open;
 mod packed;
 pub mod path;
-mod ranges;
+pub mod ranges;
 pub mod rules;
 pub mod try_files;
 mod types;
@@ -307,8 +307,8 @@ fn changes(scope: &mut Scope<'_>, opened: &Opened, etag: &[u8], coding: Option<&
     bodies::change(scope, &head)
 }
 
-/// Notes what a 416 is to say: how long the file is, and, with nginx, what the configuration adds to answers with it.
-fn unsatisfiable(scope: &mut Scope<'_>, mut head: ResponseHead, len: u64) {
+/// Notes what a 416 is to say: how long the whole is, and, with nginx, what the configuration adds to answers with it.
+pub fn unsatisfiable(scope: &mut Scope<'_>, mut head: ResponseHead, len: u64) {
     if scope.settings().nginx_pages && !scope.request.route.subrequest {
         head.fields.clear();
         answer::complete(scope, &mut head, None);
