@@ -28,6 +28,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 1, 3, 4, 6, 8, 9
 # GET / of localhost, in HPACK: entries 2, 6 and 4 of its static table, and :authority.
 GET = b"\x82\x86\x84\x41\x09localhost"
+# The same without a new entry in the dynamic table.
+BARE = b"\x82\x86\x84\x01\x09localhost"
 SLOW = {
     "slow-head": ["-H", "-i", "5"],
     "slow-body": ["-B", "-i", "5", "-s", "65536"],
@@ -63,9 +65,20 @@ def continuation(number: int) -> bytes:
 
 
 def header_bomb(number: int) -> bytes:
-    # A field of 4 kB enters the dynamic table once and is then named by one byte, 16,000 times.
-    field = b"\x40\x01a\x7f\xa1\x1f" + b"b" * 4128 if number == 0 else b""
-    return frame(HEADERS, 5, 2 * number + 1, GET + field + b"\xbe" * (12_000 if number else 0))
+    # A field of 4 kB enters the dynamic table once and is then named by one byte, 12,000 times.
+    field = b"\x40\x01a\x7f\x91\x1e" + b"b" * 3984
+    return frame(HEADERS, 5, 2 * number + 1, BARE + (b"\xbe" * 12_000 if number else field))
+
+
+def large_head(number: int) -> bytes:
+    # The same, but no more of it than a server may want to answer.
+    field = b"\x40\x01a\x7f\x91\x1e" + b"b" * 3984
+    return frame(HEADERS, 5, 2 * number + 1, BARE + (b"\xbe" * 40 if number else field))
+
+
+def malformed(number: int) -> bytes:
+    # The authority again and again.
+    return frame(HEADERS, 5, 2 * number + 1, GET + b"\xbe" * 12_000)
 
 
 def closed_windows(number: int) -> bytes:
@@ -76,6 +89,7 @@ def closed_windows(number: int) -> bytes:
 
 FLOODS: dict[str, Callable[[int], bytes]] = {
     "rapid-reset": rapid_reset, "ping": ping, "settings": settings, "continuation": continuation, "header-bomb": header_bomb,
+    "large-head": large_head, "malformed": malformed,
     "closed-windows": closed_windows,
 }
 

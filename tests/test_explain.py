@@ -29,6 +29,7 @@ http {
     }
     server { listen 8080; server_name other.test *.other.test; return 404; }
     server { listen 127.0.0.2:8081; set_real_ip_from 127.0.0.0/8; allow 192.0.2.1; deny all; root www; }
+    upstream pool { least_conn; server 127.0.0.1:1; server 127.0.0.1:2 down; server 127.0.0.1:3 backup; }
 }
 """
 
@@ -38,6 +39,7 @@ API = """location /api/ {
     deny all;
     python_pass shop.wsgi:application;
 }
+location /group/ { proxy_pass http://pool; }
 """
 
 
@@ -107,8 +109,14 @@ def test_fields_that_an_inner_block_drops(site: Path) -> None:
     assert "field X-S: 1" in lines and "field X-Outer: 1" not in lines
     lines, _ = explain(site, "/proxy/?x=1")
     assert "if ($arg_x) is true nginx.conf:15" in lines
-    assert "by proxy_pass (not supported yet)" in lines
-    assert "add_header X-If 1 (not with this status: it is not `always`) nginx.conf:15" in lines
+    assert "by proxy_pass http://127.0.0.1:9" in lines
+    assert "add_header X-If 1 nginx.conf:15" in lines
+
+
+def test_the_servers_that_may_be_asked(site: Path) -> None:
+    lines, _ = explain(site, "/group/")
+    assert "upstream pool (least_conn): 127.0.0.1:1, 127.0.0.1:2 down, 127.0.0.1:3 backup nginx.conf:23" in lines
+    assert "by proxy_pass http://pool" in lines
 
 
 def test_access(site: Path) -> None:

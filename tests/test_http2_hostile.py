@@ -303,6 +303,22 @@ def test_header_bomb(site):
             pass
 
 
+@pytest.mark.parametrize("more", [b"\xbe" * 12_000, b"\xbf" * 40], ids=["malformed", "too large"])
+def test_a_client_whose_heads_are_none_is_sent_away(site, more):
+    with bounded(site), Raw(site.port) as raw:
+        for number in range(3):
+            stream, frame = raw.get("/small.txt", ("x-large", "x" * 3900))
+            raw.socket.sendall(frame)
+            assert raw.outcome(stream) == "200", number
+        block = b"\x82\x86\x84" + raw.encoder.encode([(":authority", "localhost")]) + more
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                raw.send(HEADERS, END_HEADERS | END_STREAM, raw.next, block)
+                raw.next += 2
+        frame = raw.find(GOAWAY)
+        assert frame and int.from_bytes(frame[3][4:8]) == CALM and int.from_bytes(frame[3][:4]) < 2 * 50
+
+
 @pytest.mark.parametrize("piece", [
     Raw.frame(PING, 0, 0, b"12345678"),
     Raw.frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 70_000)),

@@ -498,7 +498,11 @@ def test_a_reload_with_a_bad_file_keeps_the_old_one(site):
     ("listen @a ssl; ssl_session_ticket_key c.key;", '"{0}/c.key" must be 48 or 80 bytes'),
     ("listen @a ssl; ssl_conf_command Foo bar;", 'SSL_CONF_cmd("Foo", "bar") failed (unknown cmd name)'),
     ("listen @a ssl; ssl_password_file no;", 'open() "{0}/no" failed (2: No such file or directory) in '),
-    ("listen @a ssl; ssl_ocsp on;", '"ssl_ocsp" is not supported in '),
+    ("listen @a ssl; ssl_verify_client optional_no_ca; ssl_ocsp on;",
+     '"ssl_ocsp" is incompatible with "ssl_verify_client optional_no_ca"'),
+    ("listen @a ssl; ssl_ocsp on; ssl_ocsp_responder https://a/;",
+     'invalid URL prefix in OCSP responder "https://a/" in "ssl_ocsp_responder"'),
+    ("listen @a ssl; ssl_ocsp_cache shared:a;", 'invalid OCSP cache "shared:a"'),
     ("listen @a; ssl on;", 'unknown directive "ssl" in '),
 ])
 def test_what_is_wrong_is_told_with_file_and_reason(site, server, message):
@@ -733,6 +737,44 @@ def test_tickets_outlive_a_worker_and_a_reload(site):
     site.reload()
     until(lambda: not children() & before, "the new worker")
     assert ask()
+
+
+def s_client(port: int, *options: object, says: bytes = b"") -> str:
+    """What openssl's client shows until the server ends the connection."""
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl")
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", "-tls1_3", "-ign_eof", *map(str, options)]
+    done = subprocess.run(command, input=says, capture_output=True, timeout=PATIENCE)
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
+def test_a_request_before_the_handshakes_end_is_answered_once(site):
+    early = f"location / {{ {SHOW % 'early=[$ssl_early_data] $ssl_session_reused $request_uri'} }}"
+    cache = "ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache shared:early:1m;"
+    site.write(f"server {{ listen @on ssl; {cache} ssl_early_data on; {early} }} server {{ listen @off ssl; {cache} {early} }}")
+    site.start()
+    session, request = site.directory / "session", site.directory / "request"
+    ask = b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    request.write_bytes(ask % b"early")
+
+    assert "early=[] . /first" in s_client(site.port("on"), "-sess_out", session, says=ask % b"first")
+    shown = s_client(site.port("on"), "-sess_in", session, "-early_data", request)
+    assert "early=[1] r /early" in shown and "Early data was accepted" in shown, shown
+    # Somebody sends the same again: the session is used up.
+    shown = s_client(site.port("on"), "-sess_in", session, "-early_data", request, says=ask % b"again")
+    assert "Early data was rejected" in shown and "early=[1]" not in shown and "/early" not in shown.split("HTTP/1.1 200")[-1], shown
+    assert "early=[] . /again" in shown, shown
+
+    # Two at once; what follows them comes when the handshake is complete.
+    request.write_bytes((ask % b"one").replace(b"Connection: close\r\n", b"") + ask % b"two")
+    s_client(site.port("on"), "-sess_out", session, says=ask % b"first")
+    shown = s_client(site.port("on"), "-sess_in", session, "-early_data", request)
+    assert "early=[1] r /one" in shown and "early=[1] r /two" in shown, shown
+
+    # Without the directive nothing of it is taken.
+    s_client(site.port("off"), "-sess_out", session, says=ask % b"first")
+    shown = s_client(site.port("off"), "-sess_in", session, "-early_data", request, says=ask % b"late")
+    assert "early=[] r /late" in shown and "/one" not in shown, shown
 
 
 def test_keys_are_logged_where_asked(site):

@@ -28,7 +28,7 @@ def split(data: bytes, methods: list[str]) -> tuple[list[Answer], bytes]:
     """The answers in `data`, and what is left and is no answer."""
     answers: list[Answer] = []
     methods = list(methods)
-    while re.match(rb"HTTP/\d\.\d \d{3} ", data):
+    while re.match(rb"HTTP/\d\.\d \d{3}[ \r]", data):
         head, end, rest = data.partition(b"\r\n\r\n")
         if not end:
             break

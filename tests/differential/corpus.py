@@ -8,7 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases"  # recorded from the real nginx
 NEWER = HERE / "newer"  # written by hand: what nginx does since 1.22
-OPTIONS = {"open", "half-close", "daily", "absolute", "digits", "uid", "root", "port2", "retry-after"}
+OPTIONS = {"open", "half-close", "daily", "absolute", "digits", "uid", "root", "port2", "retry-after",
+           "tls", "tls13", "h2", "h2c", "sni", "certificate", "authority"}
 HEADING = "== "
 
 
@@ -43,6 +44,15 @@ class Corpus:
     def answers(self) -> Path:
         return self.config.with_suffix(".nginx" if self.recorded else ".expected")
 
+    @property
+    def backend(self) -> Path:
+        return self.config.with_suffix(".backend")
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether it wants servers to pass requests on to."""
+        return "{backend" in self.config.read_text(encoding="utf-8")
+
     def cases(self) -> list[Case]:
         return list(parse(self.config.with_suffix(".requests")))
 
@@ -66,7 +76,7 @@ def parse(path: Path) -> Iterator[Case]:
                 case.steps.append(float(line.split()[2]))
             elif line.startswith("! "):
                 option = line[2:].strip()
-                assert option in OPTIONS, f"{path}: {title}: there is no option {option!r}"
+                assert option.partition(" ")[0] in OPTIONS, f"{path}: {title}: there is no option {option!r}"
                 case.options.add(option)
             elif line.startswith("|"):
                 assert not plain, f"{path}: {title}: a raw request or a short one, not both"

@@ -15,14 +15,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import secure
 from .answers import escape, text_of
+from .backend import FULL, HANGING, NAMES, REFUSED, SOCKET, backends
 from .corpus import Case, Corpus
 from .tree import INCLUDED, make_tree
 
 PATIENCE = 5.0  # seconds until an answer counts as not coming
 LENIENCE = 3  # so many times in a configuration; then only OPEN seconds
 OPEN = 0.3  # seconds of silence after which a connection counts as kept open
-PORTS = 2  # {port}, {port2}
+PORTS = ("port", "port2")
+BACKEND_PORTS = (*NAMES, REFUSED, HANGING, FULL)
 ATTEMPTS = 3  # when somebody else takes a port in between
 
 MAIN = """\
@@ -46,7 +49,7 @@ class DidNotStart(AssertionError):
     pass
 
 
-def free_ports() -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports of five digits, so that all answers have the same length, and none that the kernel gives to clients.
 
     DAEMUN_DIFFERENTIAL_PORTS=FIRST-LAST: from there.
@@ -63,7 +66,7 @@ def free_ports() -> list[int]:
             with contextlib.suppress(OSError):
                 listener.bind(("127.0.0.1", candidate))
                 ports.append(candidate)
-            if len(ports) == PORTS:
+            if len(ports) == count:
                 return ports
     raise AssertionError("no free ports")
 
@@ -88,9 +91,11 @@ def answers_of(corpus: Corpus, program: str) -> dict[str, str]:
 
 def run(corpus: Corpus, program: str, tmp: Path) -> dict[str, str]:
     make_tree(tmp)
-    ports = free_ports()
-    names = {"{root}": f"{tmp}/www", "{logs}": f"{tmp}/logs", "{tmp}": str(tmp)}
-    names |= {"{port%s}" % ("" if number == 1 else number): str(port) for number, port in enumerate(ports, 1)}
+    used = [*PORTS, *(BACKEND_PORTS if corpus.passes_on else ())]
+    ports = free_ports(len(used))
+    names = {"{root}": f"{tmp}/www", "{logs}": f"{tmp}/logs", "{tls}": str(secure.CERTIFICATES)}
+    names |= {"{%s}" % SOCKET: f"{tmp}/backend.sock", "{tmp}": str(tmp)}
+    names |= {"{%s}" % name: str(port) for name, port in zip(used, ports, strict=True)}
     (tmp / "logs").mkdir()
     (tmp / "logs").chmod(0o777)  # a worker opens the logs whose names have variables
     for name, content in INCLUDED.items():
@@ -99,18 +104,22 @@ def run(corpus: Corpus, program: str, tmp: Path) -> dict[str, str]:
     config = tmp / "nginx.conf"
     config.write_text(configuration(corpus, program, tmp, names), encoding="utf-8")
     # In the answers: what was put in comes out as its name. A port only with something before it that says so.
-    places = [(value.encode(), name.encode()) for name, value in names.items() if "port" not in name]
-    places += [(b":" + value.encode(), b":" + name.encode()) for name, value in names.items() if "port" in name]
+    places = [(value.encode(), name.encode()) for name, value in names.items() if not value.isdigit()]
+    places += [(b":" + value.encode(), b":" + name.encode()) for name, value in names.items() if value.isdigit()]
     answers: dict[str, str] = {}
     late = 0
-    with serving(program, tmp, config, ports[0]):
+    with contextlib.ExitStack() as stack:
+        if corpus.passes_on:
+            stack.enter_context(backends(corpus.backend, tmp, names))
+        stack.enter_context(serving(program, tmp, config, ports[0]))
         for case in corpus.cases():
             if "root" in case.options and os.geteuid() != 0:
                 continue
             steps = [with_names(step, names) if isinstance(step, bytes) else step for step in case.steps]
             patience = OPEN if "open" in case.options or late >= LENIENCE else PATIENCE
+            send = secure.exchange if secure.wanted(case) else exchange
             try:
-                data, closed = exchange(case, steps, ports[1 if "port2" in case.options else 0], patience)
+                data, closed = send(case, steps, ports[1 if "port2" in case.options else 0], patience)
             except OSError as error:
                 answers[case.title] = f"(no connection: {error})"
                 continue
@@ -217,7 +226,11 @@ def log_text(path: Path, places: list[tuple[bytes, bytes]]) -> str:
         stamp = rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: (?:\*\d+ )?(.*, client: .*)"
         found = [re.fullmatch(stamp, line) for line in lines]
         lines = [match[1] + b" " + match[2] for match in found if match]
+        # nginx names no client at the first one; bodies in files are usual.
+        lines = [line for line in lines if not re.search(rb" closed keepalive connection, | buffered to a temporary file ", line)]
+        lines = [re.sub(rb'(upstream sent invalid header): "[^"]*"', rb'\1: "{line}"', line) for line in lines]
         lines = [re.sub(rb"excess: \d+\.\d{3}", b"excess: {number}", line) for line in lines]
+        lines = [line.replace(b" readv() failed ", b" recv() failed ") for line in lines]  # how it is read is not the question
     else:
         lines = re.sub(rb"(\w)\1{300,}", lambda run: b"{%b*%d}" % (run[1], len(run[0])), data).splitlines()
     return "\n".join("|" + escape(line) for line in lines)
