@@ -117,7 +117,7 @@ def answer_lines(answer: Answer, head: bool, options: set[str], places: list[tup
         lower = name.lower()
         if lower == b"retry-after" and "retry-after" in options:
             continue
-        if lower == b"date" and DATE.fullmatch(value):
+        if lower == b"date" and DATE.fullmatch(raw.decode("latin-1")):
             value = "(now)"
         elif lower == b"server":
             value = re.sub(r"^(nginx|daemun)(/.*)?$", lambda found: "SERVER/VERSION" if found[2] else "SERVER", value)
