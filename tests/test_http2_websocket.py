@@ -72,8 +72,9 @@ def test_messages_go_both_ways(site):
         client.send(stream, frame(8, b"\x03\xe8bye"))
         assert client.answer(stream).ended
         assert frames(answer.body)[-1] == (8, b"\x03\xe8")
-    until(lambda: (site.directory / "websocket-code").exists(), "the application to be told")
-    assert (site.directory / "websocket-code").read_text() == "1000"
+    told = site.directory / "websocket-code"
+    until(lambda: told.exists() and told.read_text(), "the application to be told")
+    assert told.read_text() == "1000"
 
 
 def test_the_application_closes(site):
@@ -115,6 +116,7 @@ def test_a_stream_that_is_reset_ends_the_websocket(site):
     with site.connect() as client:
         stream = connect(client, "/asgi/chat")
         client.reset(stream)
-        until((site.directory / "websocket-code").exists, "the application to be told")
+        told = site.directory / "websocket-code"
+        until(lambda: told.exists() and told.read_text(), "the application to be told")
         assert client.request("/small.txt").status == 200
     assert (site.directory / "websocket-code").read_text() == "1006"
