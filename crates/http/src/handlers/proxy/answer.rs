@@ -4,7 +4,7 @@ use wire::h1::answer::Answer;
 use wire::h1::encode;
 
 use super::family::Family;
-use super::target::{Pass, Target};
+use super::target::Pass;
 use super::{cookies, redirect, request};
 use crate::exchange::ResponseHead;
 use crate::handlers::error_page;
@@ -55,14 +55,7 @@ impl Accel {
 }
 
 /// Makes the head for the client of the one that a server sent; `head` gives its memory.
-pub fn head(
-    scope: &mut Scope<'_>,
-    _: &Target,
-    pass: &Pass,
-    answer: &Answer,
-    buf: &[u8],
-    mut head: ResponseHead,
-) -> Mapped {
+pub fn head(scope: &mut Scope<'_>, pass: &Pass, answer: &Answer, buf: &[u8], mut head: ResponseHead) -> Mapped {
     let settings = scope.settings().proxy.clone();
     let policy = pass.family.policy(scope.settings()).clone();
     let rewrites = pass.family == Family::Proxy;

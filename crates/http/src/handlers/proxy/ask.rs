@@ -139,6 +139,9 @@ pub async fn ask(
     .await
 }
 
+/// What the log is told where a server took too long.
+pub const LATE: &str = "upstream timed out (110: Connection timed out)";
+
 /// A failed system call, in nginx's words.
 pub fn failed(call: &str, error: &io::Error) -> String {
     if let Some(said) = error.get_ref().and_then(|inner| inner.downcast_ref::<Said>()) {
@@ -160,11 +163,11 @@ pub fn failed(call: &str, error: &io::Error) -> String {
 }
 
 /// What the error log is told where there is no head, and what that counts as.
-pub fn judge(why: &NoHead, doing: Doing, raw: &[u8], limit: usize) -> (Level, String, Failure) {
+pub fn judge(why: &NoHead, doing: Doing, raw: &[u8]) -> (Level, String, Failure) {
     match why {
         NoHead::Closed(_) => (Level::Error, "upstream prematurely closed connection".to_owned(), Failure::Error),
         NoHead::Socket(error) if error.kind() == ErrorKind::TimedOut => {
-            (Level::Error, "upstream timed out (110: Connection timed out)".to_owned(), Failure::Timeout)
+            (Level::Error, LATE.to_owned(), Failure::Timeout)
         }
         NoHead::Socket(error) => {
             let call = if doing == Doing::Sending { "writev()" } else { "recv()" };
@@ -188,7 +191,6 @@ pub fn judge(why: &NoHead, doing: Doing, raw: &[u8], limit: usize) -> (Level, St
                     "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time".to_owned()
                 }
             };
-            let _ = limit;
             (Level::Error, message, Failure::InvalidHeader)
         }
     }

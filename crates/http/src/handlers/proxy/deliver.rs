@@ -52,10 +52,10 @@ impl Run<'_> {
         let recycled = self.sender.recycled_head(exchange.answer().status);
         let raw = std::mem::take(&mut self.asked().head);
         let Mapped { mut head, accel } = {
-            let Self { engine, request, target, pass, .. } = self;
+            let Self { engine, request, pass, .. } = self;
             let log = engine.log_of(request);
             let mut scope = Scope::new(&engine.config, request, log);
-            answer::head(&mut scope, target, pass, exchange.answer(), &raw, recycled)
+            answer::head(&mut scope, pass, exchange.answer(), &raw, recycled)
         };
         self.asked().head = raw;
         if let Some(cookie) = group.answered(&mut self.scope(), search, &chosen.member) {
@@ -256,10 +256,10 @@ impl Run<'_> {
         let raw = std::mem::take(&mut self.asked().head);
         let recycled = self.sender.recycled_head(101);
         let mut head = {
-            let Self { engine, request, target, pass, .. } = self;
+            let Self { engine, request, pass, .. } = self;
             let log = engine.log_of(request);
             let mut scope = Scope::new(&engine.config, request, log);
-            let mut head = answer::head(&mut scope, target, pass, exchange.answer(), &raw, recycled).head;
+            let mut head = answer::head(&mut scope, pass, exchange.answer(), &raw, recycled).head;
             head.length = None;
             headers::apply(&mut scope, &mut head);
             if let Some(fixed) = scope.settings().headers.fixed() {
@@ -284,7 +284,7 @@ impl Run<'_> {
         let mut tunnel = Tunnel::new(link, up);
         let ended = tunnel.run(self.conn, self.sender, self.policy.read_timeout).await;
         match ended {
-            Ended::TooLong => self.log(Level::Info, "upstream timed out (110: Connection timed out)"),
+            Ended::TooLong => self.log(Level::Info, ask::LATE),
             Ended::Client => self.log(Level::Info, "client prematurely closed connection"),
             Ended::Server => match &tunnel.failure {
                 Some(error) => self.log(Level::Error, &ask::failed("recv()", error)),

@@ -358,7 +358,7 @@ impl End {
             End::Complete | End::Stopping => return None,
             End::Gone => (Level::Info, "client prematurely closed connection".to_owned()),
             End::Slow => (Level::Info, "client timed out (110: Connection timed out)".to_owned()),
-            End::Late => (Level::Error, "upstream timed out (110: Connection timed out)".to_owned()),
+            End::Late => (Level::Error, super::ask::LATE.to_owned()),
             End::Broken(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 (Level::Error, "upstream prematurely closed connection".to_owned())
             }

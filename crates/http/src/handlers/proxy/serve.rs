@@ -217,11 +217,11 @@ impl Run<'_> {
                 }
                 Err(Stop::Failed(failure)) => failure,
                 Err(Stop::Gone) => {
-                    self.close(&chosen);
+                    self.end_attempt();
                     return self.client_gone();
                 }
                 Err(Stop::Body(failure)) => {
-                    self.close(&chosen);
+                    self.end_attempt();
                     return app::refuse(self.conn, &self.request, self.sender, failure).map(Content::Status);
                 }
             };
@@ -230,7 +230,7 @@ impl Run<'_> {
                 self.log(Level::Warning, "upstream server temporarily disabled");
             }
             if failure == Failure::Timeout {
-                self.log(Level::Error, "upstream timed out (110: Connection timed out)");
+                self.log(Level::Error, ask::LATE);
             }
             // That a connection that was kept has ended meanwhile is nobody's fault.
             if !(cached && matches!(failure, Failure::Error | Failure::Refused)) {
@@ -291,9 +291,7 @@ impl Run<'_> {
         let message = "epoll_wait() reported that client prematurely closed connection, so upstream connection is \
                        closed too";
         self.log(Level::Info, message);
-        if let Some(attempt) = self.asked().current() {
-            attempt.ended.get_or_insert(attempt.age());
-        }
+        self.end_attempt();
         self.sender.head.status = 499;
         self.sender.broken = true;
         self.sender.abort();
@@ -372,7 +370,7 @@ impl Run<'_> {
     }
 
     /// The end of an attempt that has no answer.
-    pub(super) fn close(&mut self, _: &Chosen) {
+    pub(super) fn end_attempt(&mut self) {
         if let Some(attempt) = self.asked().current() {
             attempt.ended.get_or_insert(attempt.age());
         }

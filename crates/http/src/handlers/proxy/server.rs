@@ -266,7 +266,7 @@ impl Run<'_> {
                     return Ok(true);
                 }
                 Heard::Broken(why, doing) => {
-                    let (level, message, failure) = ask::judge(&why, doing, exchange.raw(), limits.head);
+                    let (level, message, failure) = ask::judge(&why, doing, exchange.raw());
                     self.asked().doing = doing.text();
                     if failure != Failure::Timeout {
                         self.log(level, &message);

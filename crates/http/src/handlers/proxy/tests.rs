@@ -339,11 +339,11 @@ fn another_protocol_without_more_being_said() {
 /// What becomes of the head of an answer.
 pub fn mapped(server: &str, path: &str, answer: &str) -> Mapped {
     with(server, &format!("GET {path} HTTP/1.1\r\nHost: h.example:81\r\n\r\n"), |scope, pass| {
-        let target = target::of(scope, pass).unwrap();
+        target::of(scope, pass).unwrap();
         let text = format!("HTTP/1.1 {}\r\n\r\n", answer.replace('\n', "\r\n"));
         let mut parsed = Answer::new();
         wire_answer::parse(text.as_bytes(), 16384, &mut parsed).unwrap().unwrap();
-        answer::head(scope, &target, pass, &parsed, text.as_bytes(), ResponseHead::default())
+        answer::head(scope, pass, &parsed, text.as_bytes(), ResponseHead::default())
     })
 }
 

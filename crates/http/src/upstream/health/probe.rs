@@ -152,7 +152,7 @@ async fn read(
     let mut head = Vec::new();
     for _ in 0..INTERIM {
         if let Err(why) = poll_fn(|cx| exchange.poll_head(cx, most)).await {
-            let (_, error, _) = judge(&why, Doing::Reading, exchange.raw(), most);
+            let (_, error, _) = judge(&why, Doing::Reading, exchange.raw());
             return Err(Bad::other(doing, &error));
         }
         head.clear();
